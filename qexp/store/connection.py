@@ -91,7 +91,7 @@ def unreachable(settings: Settings, error: BaseException) -> DatabaseUnreachable
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reason = next((line for line in reversed(lines) if "rror" in line or "failed" in line), lines[-1] if lines else "")
     reason = reason.rpartition("failed: ")[2].removeprefix("FATAL: ").strip()
-    if "timeout" in reason:
+    if "timeout" in reason and not isinstance(error, psycopg.errors.IdleInTransactionSessionTimeout):
         reason = f"no answer within {settings.connect_timeout:g} s"
     return DatabaseUnreachableError(place(settings.database_url or ""), reason or type(error).__name__)
 
@@ -129,6 +129,10 @@ class Database:
         except sqlalchemy.exc.OperationalError as error:
             if error.connection_invalidated or getattr(error.orig, "sqlstate", None) is None:
                 raise unreachable(self.settings, error.orig or error) from error
+            raise
+        except sqlalchemy.exc.InternalError as error:
+            if isinstance(error.orig, psycopg.errors.IdleInTransactionSessionTimeout):
+                raise unreachable(self.settings, error.orig) from error
             raise
         except (sqlalchemy.exc.ProgrammingError, psycopg.errors.InsufficientPrivilege) as error:
             cause = error.orig if isinstance(error, sqlalchemy.exc.ProgrammingError) else error

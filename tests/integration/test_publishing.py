@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from qexp.client import Client
+from qexp.errors import DatabaseUnreachableError
 from qexp.grid import Grid
 from qexp.model import Outcome, Status
 from qexp.queueing import broker
@@ -16,7 +17,7 @@ from qexp.queueing.messages import ids_in
 from qexp.queueing.publisher import Publisher
 from qexp.store.connection import Database
 from qexp.store.selection.selectors import Selection
-from qexp.store.writes import claiming, worker_rows
+from qexp.store.writes import claiming, publishing, worker_rows
 from qexp.store.writes.publishing import RecentDurations, recent_durations
 from qexp.worker.main.reconciler import Reconciler
 from qexp.worker.slots import ChildRequest, SlotEntry, SlotTable
@@ -369,3 +370,16 @@ def test_a_claim_whose_answer_was_lost_is_found_again(raw, narrow, enqueue, work
     assert claiming.adopt(raw, worker, pid=7) == [claim]
     assert claiming.adopt(raw, worker, pid=7, known=[claim.id]) == []
     assert claiming.adopt(raw, worker, pid=8) == []
+
+
+def test_a_process_that_lost_the_network_does_not_keep_the_lock_of_a_study(site, client, monkeypatch):
+    # Given a transaction that holds the publish lock and sends nothing any more
+    client.migrate()
+    with pytest.raises(DatabaseUnreachableError, match="idle-in-transaction timeout"), Database(site).begin() as silent:
+        monkeypatch.setattr(publishing, "LONGEST_PAUSE", "100ms")
+        publishing.lock_study(silent, -1)
+        # When another process wants the lock, then it gets it
+        with Database(site).begin() as other:
+            publishing.lock_study(other, -1)
+        # And the silent one learns that its transaction is over
+        publishing.lock_study(silent, -1)

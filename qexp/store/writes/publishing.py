@@ -81,11 +81,15 @@ class QueuedExperiment:
 _ALONE = text(
     """
     SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
-           set_config('enable_sort', 'off', true), pg_advisory_xact_lock(:lock, :study)
+           set_config('enable_sort', 'off', true),
+           set_config('idle_in_transaction_session_timeout', :longest_pause, true),
+           pg_advisory_xact_lock(:lock, :study)
     """
 )
 
 _LOCK = 0x71657870  # "qexp"
+LONGEST_PAUSE = "10s"
+"""The longest time between two statements under the lock; then Postgres ends the connection."""
 
 
 def lock_study(connection: Connection, study: int) -> None:
@@ -94,8 +98,10 @@ def lock_study(connection: Connection, study: int) -> None:
 
     The transaction also reads by indexes only. For the first minute the planner takes a new table for small, and would
     read and sort all of its pending rows.
+
+    Postgres takes the lock from a process that sends nothing for LONGEST_PAUSE: it may have lost the network.
     """
-    connection.execute(_ALONE, {"lock": _LOCK, "study": study})
+    connection.execute(_ALONE, {"lock": _LOCK, "study": study, "longest_pause": LONGEST_PAUSE})
 
 
 def mark_queued(connection: Connection, study: int, limit: int, longest_first: bool = False) -> list[QueuedExperiment]:
