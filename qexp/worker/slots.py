@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import mmap
+import os
 import struct
+import sys
 import time
 from enum import IntEnum
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any, NamedTuple
 from qexp.errors import SettingsError
 
 _SLOT = struct.Struct("=qdqqqdddqBBB5x")
-_PID, _BORN, _EXPERIMENT, _PROCESS, _DEADLINE = 0, 8, 16, 32, 56
+_EXPERIMENT, _ATTEMPT, _PROCESS, _DEADLINE = 16, 24, 32, 56
 _ASKS_TO_STOP, _REQUEST, _CLAIMING = 72, 73, 74
 """Offsets within a slot."""
 SLOTS = 4096
@@ -93,9 +95,13 @@ class SlotTable:
         _ = self._map
 
     def write(self, slot: int, entry: SlotEntry) -> None:
-        """Write the attempt that the child of *slot* begins."""
-        claiming = self._map[slot * _SLOT.size + _CLAIMING]
-        _SLOT.pack_into(self._map, slot * _SLOT.size, *entry, claiming)
+        """Write the attempt that the child of *slot* begins; the slot reads as free until all of it is written."""
+        # slices, not pack_into: that fills its target with zeros first, and other processes may read or kill meanwhile
+        start, data = slot * _SLOT.size, _SLOT.pack(*entry, self._map[slot * _SLOT.size + _CLAIMING])
+        self.clear(slot)
+        self._map[start + _ATTEMPT : start + _SLOT.size] = data[_ATTEMPT:]
+        self._map[start : start + _EXPERIMENT] = data[:_EXPERIMENT]
+        self._map[start + _EXPERIMENT : start + _ATTEMPT] = data[_EXPERIMENT:_ATTEMPT]
 
     def read(self, slot: int) -> SlotEntry | None:
         """Return the attempt of a slot. Returns None if it is free."""
@@ -109,8 +115,8 @@ class SlotTable:
     def mark_function_over(self, slot: int) -> None:
         """Write that the function of a slot has ended; its outcome is not recorded yet."""
         start = slot * _SLOT.size
-        struct.pack_into("=q", self._map, start + _PROCESS, 0)
-        struct.pack_into("=dqB", self._map, start + _DEADLINE, time.monotonic(), 0, False)
+        self._map[start + _PROCESS : start + _PROCESS + 8] = bytes(8)
+        self._map[start + _DEADLINE : start + _REQUEST] = struct.pack("=dqB", time.monotonic(), 0, False)
 
     def mark_claiming(self, slot: int, is_claiming: bool) -> None:
         """Write whether the child of a slot is claiming."""
@@ -118,8 +124,7 @@ class SlotTable:
 
     def claiming_processes(self) -> list[int]:
         """Return the ids of the processes that are claiming."""
-        slots = (slot * _SLOT.size for slot in range(self._used()))
-        return [_SLOT.unpack_from(self._map, start)[0] for start in slots if self._map[start + _CLAIMING]]
+        return [pid for slot, pid in self._owners().items() if self._map[slot * _SLOT.size + _CLAIMING]]
 
     def refuse_new(self) -> None:
         """Forbid children to begin attempts, since the worker stops now."""
@@ -145,7 +150,8 @@ class SlotTable:
 
     def set_process(self, slot: int, process: int, born: float) -> None:
         """Write that a subprocess of the child runs the function."""
-        struct.pack_into("=qd", self._map, slot * _SLOT.size + _PROCESS, process, born)
+        start = slot * _SLOT.size + _PROCESS
+        self._map[start : start + 16] = struct.pack("=qd", process, born)
 
     def request(self, slot: int, request: ChildRequest) -> None:
         """Write a request to the child of a slot."""
@@ -153,8 +159,7 @@ class SlotTable:
 
     def occupied(self) -> dict[int, SlotEntry]:
         """Return the attempts of all children, by slot."""
-        used = self._used()
-        return {slot: entry for slot in range(used) if (entry := self.read(slot)) is not None}
+        return {slot: entry for slot in self._owners() if (entry := self.read(slot)) is not None}
 
     def occupy(self, slot: int) -> None:
         """
@@ -162,10 +167,12 @@ class SlotTable:
 
         Raises OSError if the disk has no room for that file.
         """
+        start = slot * _SLOT.size
         if (entry := self.read(slot)) is not None:
-            start = slot * _SLOT.size
             self._saved_path(entry.pid).write_bytes(self._map[start : start + _SLOT.size])
-        self._map[slot * _SLOT.size : (slot + 1) * _SLOT.size] = bytes(_SLOT.size)
+        self.clear(slot)
+        self._map[start : start + 8] = os.getpid().to_bytes(8, sys.byteorder)
+        self._map[start + 8 : start + _SLOT.size] = bytes(_SLOT.size - 8)
 
     def find(self, pid: int) -> SlotEntry | None:
         """Return the attempt that a child runs, or ran when it died. Returns None if no attempt is known."""
@@ -185,12 +192,10 @@ class SlotTable:
     def _saved_path(self, pid: int) -> Path:
         return self.path.with_name(f"{self.path.name}-{pid}")
 
-    def _used(self) -> int:
-        """Return the number of slots that were ever occupied; children occupy the lowest free one."""
-        number = 0
-        while number < SLOTS and self._map[number * _SLOT.size : number * _SLOT.size + 8] != bytes(8):
-            number += 1
-        return number
+    def _owners(self) -> dict[int, int]:
+        """Return the processes that have occupied slots, by slot. Children may occupy them in any order."""
+        pids = memoryview(self._map)[: SLOTS * _SLOT.size].cast("q")[:: _SLOT.size // 8].tolist()
+        return {slot: pid for slot, pid in enumerate(pids) if pid}
 
 
 def _entry(data: bytes) -> SlotEntry | None:

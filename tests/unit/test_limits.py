@@ -91,22 +91,3 @@ def test_a_child_that_hangs_after_its_function_is_killed(slots, monkeypatch):
         # Then it is killed, and its error gives the reason
         assert killed == expected
     assert "it hung after" in death_error(slots.read(0), -9).message
-
-
-@pytest.mark.parametrize("process", [0, CHILD])
-def test_an_attempt_whose_slot_is_half_written_has_no_limit_yet(slots, signals, monkeypatch, process):
-    # Given a child that was stopped while it wrote its slot, whose last bytes are zeros
-    killed = []
-    monkeypatch.setattr(limits, "kill_tree", lambda *found: killed.append(found))
-    written = entry(17)._replace(process=process, started=5.0, deadline=0.0)
-    slots.write(3, written)
-    for free in range(3):
-        slots.write(free, entry(0))
-    # Then a check does not take the zeros for a deadline long ago
-    enforcer = LimitEnforcer(slots, killed.append)
-    enforcer.enforce()
-    assert (killed, signals) == ([], [])
-    # And once it is written, the deadline counts
-    slots.write(3, written._replace(process=CHILD, deadline=6.0))
-    enforcer.enforce()
-    assert killed

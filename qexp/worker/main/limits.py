@@ -40,8 +40,6 @@ class LimitEnforcer(PeriodicThread):
         """Check each attempt now."""
         now = time.monotonic()
         for slot, entry in self.slots.occupied().items():
-            if entry.deadline <= entry.started:
-                continue  # its child is writing the slot: Python fills it with zeros first
             if entry.attempt and not entry.process and now > entry.deadline + _STUCK:
                 self._end_stuck(slot, entry)
             if born(entry.process) != entry.process_born:
