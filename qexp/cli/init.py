@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 @format_option
 def init_(function: str | None, output: str, form: str) -> None:
     """
-    Write a first grid for a function, such as train.py:main, or an example.
+    Write a first grid for a function, or an example.
 
-    Parameters of the function become axes with the values that their annotations or defaults name. Without a FUNCTION,
-    it also writes experiment.py, and 'qexp run grid.yaml' runs the example. It never changes a file.
+    FUNCTION is FILE:NAME or MODULE:NAME, such as train.py:main. Its parameters become axes with the values that their
+    annotations or defaults name. Without a FUNCTION, it also writes experiment.py, and 'qexp run grid.yaml' runs the
+    example. It never changes a file.
     """
     from qexp.client.starter import start_from_function, start_from_nothing
 

@@ -136,11 +136,11 @@ def test_data_and_output_from_two_seconds_before_a_kill_are_kept(study, raw, tmp
 
 
 def test_the_last_output_of_a_process_that_dies_suddenly_is_kept(study, raw):
-    made = study("import os\ndef f(x):\n    os.write(1, b'last words')\n    os.abort()\n", {"x": 1})
+    made = study("import os\ndef f(x):\n    os.write(1, b'last words\\n')\n    os.abort()\n", {"x": 1})
     made.enqueue()
     assert made.wait() == 1
     (row,) = made.listed()
-    assert output(raw, row["id"]) == "last words"
+    assert output(raw, row["id"]).startswith("last words\nFatal Python error: Aborted\n")
 
 
 def test_the_head_and_tail_of_long_output_are_kept(study, raw):
