@@ -184,7 +184,7 @@ def test_a_run_of_a_paused_study_starts_no_worker_and_says_so(grid, qexp, tmp_pa
     assert f"qexp resume {study}" in " ".join(shown.text.split())
 
 
-def test_the_worker_of_a_killed_run_finishes_its_experiments_and_ends(grid, statuses, start, tmp_path):
+def test_the_worker_of_a_killed_run_finishes_its_experiments_and_ends(site, grid, statuses, start, tmp_path):
     # Given a run with two experiments under way and two that wait
     study = grid("c", 4, settings={"wait": True})
     run = start("run", "c.yaml", "-c", "2")
@@ -192,6 +192,8 @@ def test_the_worker_of_a_killed_run_finishes_its_experiments_and_ends(grid, stat
     # When the run is killed
     os.kill(run.pid, signal.SIGKILL)
     run.wait()
+    log = site.logs / f"worker-{run.pid}.log"
+    eventually(lambda: "this worker stops" in log.read_text(), "the worker to notice")
     (tmp_path / "go").touch()
     # Then its worker ends by itself, after the two
     eventually(lambda: not workers_of(study), "the worker to end")

@@ -92,7 +92,7 @@ def test_a_crash_ends_only_the_attempts_of_its_process(client, raw, experiment, 
     assert claiming.crash(raw, [experiment.id], worker(), 7, error) == []
     (failed,) = claiming.crash(raw, [experiment.id], same, 7, error)
     assert (failed.id, failed.attempt) == (experiment.id, 1)
-    assert failed.due is not None
+    assert failed.retry_in is not None
     (attempt,) = get(client, experiment.id).attempts
     assert (attempt.outcome, attempt.error_message, attempt.exit_signal) == (
         "crashed",
