@@ -292,8 +292,12 @@ def test_brpop_start_without_it_a_worker_that_stops_waits_for_the_broker(queue, 
     # Given a channel that has read a message and waits up to an hour for another one
     publish(site, Message(queue.name, (7,), 1, "s #7", level=0))
     queue.read()
+    blocked = {client["id"] for client in queue.server.client_list() if "b" in client["flags"]}
     queue.channel._brpop_start(timeout=3600)
-    eventually(lambda: queue.server.info("clients")["blocked_clients"], "the broker to wait for a message")
+    eventually(
+        lambda: any("b" in client["flags"] and client["id"] not in blocked for client in queue.server.client_list()),
+        "the broker to block the channel",
+    )
     # When it closes, _in_poll says that it waits, and _sock that its CLIENT ID is still valid
     closing = threading.Thread(target=queue.channel.close, daemon=True)
     closing.start()
