@@ -36,14 +36,14 @@ def grid(client, tmp_path):
 @pytest.fixture
 def taken(raw, monkeypatch):
     """The number of transactions that waited for their clients, for each packing of code."""
-    numbers, of_folder = [], code_provenance.of_folder
+    numbers, take = [], code_provenance.take
 
     def taken(*arguments, **keys):
         query = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'"
         numbers.extend(raw.execute(query).fetchone())
-        return of_folder(*arguments, **keys)
+        return take(*arguments, **keys)
 
-    monkeypatch.setattr(code_provenance, "of_folder", taken)
+    monkeypatch.setattr(code_provenance, "take", taken)
     return numbers
 
 

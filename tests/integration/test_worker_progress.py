@@ -48,7 +48,7 @@ def progress(client, queue, tmp_path, caplog):
 
 def without_other_queues(lines):
     """Other tests leave studies on other queues."""
-    return [re.sub(r"; [\d,]+ stud(y waits|ies wait) on queue \S+", "", line) for line in lines]
+    return [re.sub(r"; [\d,]+ stud(y waits|ies wait) on queue [^;\s]+", "", line) for line in lines]
 
 
 def without_pace(lines):

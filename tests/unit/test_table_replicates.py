@@ -21,7 +21,7 @@ DONE, FAILED = list(Status).index(Status.DONE), list(Status).index(Status.FAILED
 
 
 def study(name):
-    return StudyRow(1, name, "m:f", None, "q", 0, False, None, None, 1, [], [])
+    return StudyRow(1, name, "m:f", None, "q", 0, False, None, None, 1, [], [], None)
 
 
 def observed(rows, over=("seed",), names=("row", "column", "seed", "fold", "lr")):
