@@ -156,7 +156,7 @@ def test_the_objects_of_a_study_show_themselves(worker, queue, notebook, name):
     assert name in notebook.run("[one.study for one in qexp.studies()]").text
 
     shown = notebook.run("study.errors()")
-    assert "ValueError: <b>10.0</b> is too fast" in shown.text
+    assert "ValueError: <b>10.0</b" in shown.text  # cut, if the ids are long
     assert "ValueError: &lt;b&gt;10.0&lt;/b&gt; is too fast" in shown.html
     assert "experiment.py:" in shown.text
 

@@ -1,6 +1,7 @@
 """What `qexp show` prints about an experiment, in a pseudo-terminal and as data."""
 
 import json
+import re
 
 import pytest
 from terminal import terminal
@@ -117,8 +118,8 @@ def test_tracebacks_are_folded_and_have_no_frames_of_qexp(study, columns):
     assert (
         "ProcessDied: its process died: signal 11 (SIGSEGV)\n  Fatal Python error: Segmentation fault\n" in crash.text
     )
-    frames = crash.text.replace("\n        ", " ").split("\n")
-    assert [line.rpartition(" in ")[2] for line in frames if "experiment.py" in line] == ["crash", "f"]
+    flat = "".join(crash.text.split())  # long paths are folded at any place
+    assert re.search(r'experiment\.py",line\d+incrash.*experiment\.py",line\d+inf', flat)
     assert "/qexp/worker/" in made.shown()[2]["attempts"][0]["traceback"]
 
 
