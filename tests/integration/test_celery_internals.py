@@ -289,11 +289,11 @@ def queue(site, monkeypatch):
 
 
 def test_brpop_start_without_it_a_worker_that_stops_waits_for_the_broker(queue, site):
-    # Given a channel that has read a message and waits up to an hour for another one
+    # Given a channel that has read a message and waits up to a minute for another one
     publish(site, Message(queue.name, (7,), 1, "s #7", level=0))
     queue.read()
     blocked = {client["id"] for client in queue.server.client_list() if "b" in client["flags"]}
-    queue.channel._brpop_start(timeout=3600)
+    queue.channel._brpop_start(timeout=60)
     eventually(
         lambda: any("b" in client["flags"] and client["id"] not in blocked for client in queue.server.client_list()),
         "the broker to block the channel",
@@ -301,8 +301,8 @@ def test_brpop_start_without_it_a_worker_that_stops_waits_for_the_broker(queue, 
     # When it closes, _in_poll says that it waits, and _sock that its CLIENT ID is still valid
     closing = threading.Thread(target=queue.channel.close, daemon=True)
     closing.start()
-    # Then the close does not wait for an hour
-    eventually(lambda: not closing.is_alive(), "the channel to close")
+    # Then the close does not wait for the minute
+    eventually(lambda: not closing.is_alive(), "the channel to close", seconds=30)
 
 
 def test_brpop_read_without_it_a_message_that_cannot_be_read_ends_every_worker(queue, site):
