@@ -28,7 +28,7 @@ from celery.concurrency import get_implementation, prefork, solo
 from celery.exceptions import SecurityWarning
 from celery.worker import state
 from celery.worker.request import Request
-from kombu.transport import TRANSPORT_ALIASES, redis
+from kombu.transport import TRANSPORT_ALIASES, _transport_cache, redis
 
 from qexp.errors import UnsupportedPoolError
 from qexp.queueing import messages
@@ -97,8 +97,10 @@ class Transport(redis.Transport):
 
 
 def use_own_transport() -> None:
-    """Let all connections to queues in this process use `Channel`."""
-    TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), f"{__name__}:{Transport.__name__}"))
+    """Let all new connections to queues in this process use `Channel`, also after others were opened."""
+    for alias in ("redis", "rediss"):
+        TRANSPORT_ALIASES[alias] = f"{__name__}:{Transport.__name__}"
+        _transport_cache.pop(alias, None)
 
 
 class Pool(prefork.TaskPool):  # type: ignore[misc]

@@ -21,7 +21,8 @@ import pytest
 import redis
 from celery.apps import worker as apps_worker
 from kombu.asynchronous import Hub
-from kombu.transport import TRANSPORT_ALIASES, resolve_transport
+from kombu.transport import TRANSPORT_ALIASES, _transport_cache, resolve_transport
+from kombu.transport import redis as kombu_redis
 from tests_support import eventually, publish
 
 from qexp.errors import UnsupportedPoolError
@@ -269,6 +270,7 @@ def queue(site, monkeypatch):
     app.conf.broker_transport_options |= {"socket_timeout": None}
     for alias in ("redis", "rediss"):
         monkeypatch.setitem(TRANSPORT_ALIASES, alias, TRANSPORT_ALIASES[alias])
+        monkeypatch.setitem(_transport_cache, alias, kombu_redis.Transport)  # as after an earlier connection
     internals.use_own_transport()
     with redis.Redis.from_url(site.broker_url) as server, app.connection_for_read() as connection:
         channel = connection.channel()
@@ -335,7 +337,7 @@ def test_queue_bind_without_it_each_run_leaves_keys_on_the_broker(queue):
     assert [key for key in keys if queue.name in key]
 
 
-def test_transport_aliases_without_them_workers_read_through_kombu_s_own_channel(queue):
+def test_transport_aliases_and_cache_without_them_workers_read_through_kombu_s_own_channel(queue):
     assert isinstance(queue.channel, internals.Channel)
     assert resolve_transport("redis") is resolve_transport("rediss") is internals.Transport
 
