@@ -181,7 +181,7 @@ _OF_COMMANDS: Mapping[tuple[str, str], Find] = {
 
 
 class _Bash(_Completion, BashComplete):
-    """Completion in bash; that of macOS has neither `nosort` nor `compopt`."""
+    """Completion in bash. The bash of macOS is old: it has neither `nosort` nor `compopt`."""
 
     source_template = BashComplete.source_template.replace(
         "complete -o nosort -F %(complete_func)s %(prog_name)s",

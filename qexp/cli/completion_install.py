@@ -45,7 +45,7 @@ def install(cli: click.Command, shell: str | None) -> None:
 
 def present_shell() -> str:
     """
-    Return the shell that started this process, otherwise that of the environment.
+    Return the shell that started this process. If no shell did, return the one that SHELL names.
 
     Raises UsageError if neither is known.
     """

@@ -37,7 +37,7 @@ attempt_option = click.option(
 @click.option("-f", "--follow", is_flag=True, help="Follow the output until the attempt ends or Ctrl-C.")
 def logs_(experiment: int, attempt: int | None, follow: bool) -> None:
     """
-    Print the output of an experiment, with that of its child processes and C code.
+    Print the output of an experiment, also of its child processes and C code.
 
     \b
       qexp logs 17 -f

@@ -307,8 +307,8 @@ def metrics(
     """
     Return the series of a study's experiments as a long pandas DataFrame, one row per point.
 
-    Columns: id (of the experiment), attempt, name, step, value and at (UTC); only the series *names*, if given. The
-    order is that of id, name and step. *params* adds one column per parameter, with its name in frames, ready for
+    Columns: id (of the experiment), attempt, name, step, value and at (UTC); only the series *names*, if given. Rows
+    are sorted by id, name and step. *params* adds one column per parameter, with its name in frames, ready for
     `groupby` and seaborn; a parameter named `step` becomes `param.step`.
 
     If a later attempt repeats steps of an earlier one, the later points count; *every* returns all points. *where*,

@@ -127,7 +127,7 @@ class StudyRecords(NamedStudy):
 
     def logs(self, experiment: int, attempt: int | None = None) -> AttemptText:
         """
-        Return the output of an attempt, by default the last one, with that of its child processes and C code.
+        Return the output of an attempt, by default the last one, also of its child processes and C code.
 
         A running attempt has its output so far; `follow` prints it while it comes. Raises ContextError if there is no
         such attempt, and UnknownExperimentError if the study has no experiment with this id.

@@ -107,7 +107,7 @@ class StudyFeed:
         """
         Remove messages from the study's queue whose experiments were taken from this one; return their number.
 
-        Without another worker, nobody would read them, and the queue would grow with each run.
+        If no other worker reads that queue, it would grow with each run.
         """
         study = self._study()
         if study is None:

@@ -5,9 +5,18 @@ import uuid
 import pytest
 from finished_studies import FinishedStudy, accuracy
 
+from qexp.client import Client
 from qexp.store.writes import worker_rows
 from qexp.worker.child.result_log import ResultLog
 from qexp.worker.slots import SlotEntry, SlotTable
+
+
+@pytest.fixture
+def narrow(site):
+    """A client whose window is five experiments."""
+    made = Client(site.model_copy(update={"window": 5}))
+    made.migrate()
+    return made
 
 
 @pytest.fixture

@@ -27,14 +27,6 @@ DEAD = 2**22 + 7
 
 
 @pytest.fixture
-def narrow(site):
-    """A client whose window is five experiments."""
-    made = Client(site.model_copy(update={"window": 5}))
-    made.migrate()
-    return made
-
-
-@pytest.fixture
 def queue():
     return f"publishing_{uuid.uuid4().hex[:8]}"
 

@@ -5,7 +5,6 @@ import uuid
 import pytest
 import redis
 
-from qexp.client import Client
 from qexp.client.local_run import waiting_beside
 from qexp.grid import Grid
 from qexp.model import Error, Failure, Outcome
@@ -18,14 +17,6 @@ from qexp.store.connection import Database
 from qexp.store.reads import workers
 from qexp.store.selection.selectors import Selection
 from qexp.store.writes import claiming, worker_rows
-
-
-@pytest.fixture
-def narrow(site):
-    """A client whose window is five experiments."""
-    made = Client(site.model_copy(update={"window": 5}))
-    made.migrate()
-    return made
 
 
 @pytest.fixture
