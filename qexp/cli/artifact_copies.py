@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from qexp.cli.terminal_writer import echo
+from qexp.errors import FilesError
 from qexp.model import counted
 from qexp.truncation import listed
 from qexp.units import size_text
@@ -60,10 +61,10 @@ def _target(item: Artifact, output: str | None) -> Path:
         return Path(output)
     if output is not None:
         return Path(output) / f"{item.experiment}-{item.name.replace('/', '-').replace(os.sep, '-')}"
-    target = Path(os.path.normpath(f"{item.experiment}/{item.name}"))
-    if target.parts[:1] != (str(item.experiment),) or len(target.parts) == 1:  # such as ../x
-        raise click.UsageError(f"the artifact {item.name!r} has no name of a file; name the file with -o")
-    return target
+    try:
+        return item.path
+    except FilesError as error:
+        raise click.UsageError(f"{error} with -o") from error
 
 
 def _sha256(path: Path) -> str:

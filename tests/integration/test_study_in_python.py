@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
+
 import pandas as pd
 import pytest
 from study_support import made_study
@@ -9,7 +12,7 @@ from study_support import made_study
 import qexp
 from qexp.client import progress
 from qexp.client.listings.studies import Studies
-from qexp.errors import ContextError, SelectorError, UnknownExperimentError
+from qexp.errors import ContextError, FilesError, SelectorError, UnknownExperimentError
 from qexp.file_storage import Files
 from qexp.model import Failure
 
@@ -173,6 +176,25 @@ def test_artifacts_are_listed_read_and_saved(study, made, raw, tmp_path):
     (tmp_path / "folder").mkdir()
     assert found[0].save(tmp_path / "folder") == tmp_path / "folder" / "m.bin"
     assert study.artifacts("other") == []
+
+
+@pytest.mark.parametrize("name", ["../../outside", "/outside", "..", "a/../../../outside"])
+def test_an_artifact_is_never_saved_outside_of_its_folder(study, made, raw, tmp_path, monkeypatch, name):
+    (done,) = made.ids("lr = 0.5")
+    file = Files(study._client.settings.artifacts_root).put(f"test/{done}/outside", b"x")
+    raw.execute(
+        "insert into artifact (experiment, attempt, name, url, size, sha256) values (%s, 1, %s, %s, 1, %s)",
+        [done, name, file.url, file.sha256],
+    )
+    inner = tmp_path / "one" / "two"
+    inner.mkdir(parents=True)
+    monkeypatch.chdir(inner)
+    found = study.artifacts(name)
+    for save in (found.save, found[0].save, lambda: found[0].save(inner)):
+        with contextlib.suppress(FilesError):
+            save()
+    assert not [path for path in tmp_path.rglob("outside") if not path.is_relative_to(inner)]
+    assert not Path("/outside").exists()
 
 
 def test_results_are_flat_and_go_straight_to_pandas(study, made):

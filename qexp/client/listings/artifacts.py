@@ -28,11 +28,11 @@ class ArtifactFile(Artifact):
         Copy the file to this machine and return its path; the file appears complete or not at all.
 
         *target* is a file, or an existing folder. By default it is `ID/NAME` in the working directory. Raises
-        FilesError if the file cannot be read, or its checksum differs.
+        FilesError if the file cannot be read, its checksum differs, or its name leads out of the folder.
         """
-        path = Path(str(self.experiment)) / self.name if target is None else Path(target)
+        path = self.path if target is None else Path(target)
         if path.is_dir():
-            path = path / self.name
+            path = path.joinpath(*self.path.parts[1:])
         self.records.fetch(self, path)
         return path
 
@@ -56,4 +56,4 @@ class Artifacts(Listing[ArtifactFile]):
 
     def save(self, folder: str | Path = ".") -> list[Path]:
         """Copy all files to `FOLDER/ID/NAME` on this machine; return their paths."""
-        return [item.save(Path(folder) / str(item.experiment) / item.name) for item in self]
+        return [item.save(Path(folder) / item.path) for item in self]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import ColumnElement, Subquery, and_, func, or_, select
 
 from qexp import jsonb
-from qexp.errors import UnknownSourceError
+from qexp.errors import FilesError, UnknownSourceError
 from qexp.model import Json, OutputPiece
 from qexp.store.connection import Connection
 from qexp.store.reads.revisions import is_newest
@@ -33,6 +35,14 @@ class Artifact:
     """Bytes."""
     sha256: str
     at: datetime
+
+    @property
+    def path(self) -> Path:
+        """`ID/NAME`, the file to which it is copied. Raises FilesError if the name leads out of the folder ID."""
+        path = Path(os.path.normpath(f"{self.experiment}/{self.name}"))
+        if path.parts[:1] != (str(self.experiment),) or len(path.parts) == 1:  # such as ../x
+            raise FilesError(f"artifact {self.name!r}", "has no name of a file; say to which file it is copied")
+        return path
 
 
 @dataclass(frozen=True)
