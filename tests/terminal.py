@@ -71,7 +71,9 @@ def terminal(
     Run a command in a pseudo-terminal, and assert that no line is wider than it.
 
     The command `qexp` is that of this Python. *keys* are pairs: once the first text has appeared, the second one is
-    typed ("y\\n"; Ctrl-C is "\\x03"). The command's process group is killed if it runs for more than *seconds*.
+    typed ("y\\n"; Ctrl-C is "\\x03"). At a question, type Enter after Ctrl-C: Python's `input` notices an interrupt
+    between its question and its read only once it has read a line. The command's process group is killed if it runs
+    for more than *seconds*.
     """
     line = [str(part) for part in command]
     if line[0] == "qexp":

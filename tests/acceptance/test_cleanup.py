@@ -43,7 +43,7 @@ def test_a_wrong_name_deletes_nothing(qexp, studies, lenet):
         shown = terminal("qexp", "delete", lenet, keys=[("delete it: ", f"{answer}\n")])
         assert shown.status == 2
         assert f"expected {lenet}: nothing was deleted" in shown.text
-    assert terminal("qexp", "delete", lenet, keys=[("delete it: ", "\x03")]).status == 130
+    assert terminal("qexp", "delete", lenet, keys=[("delete it: ", "\x03\n")]).status == 130
     assert lenet in studies()
 
 

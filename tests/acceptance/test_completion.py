@@ -161,7 +161,7 @@ def test_bash_completes_a_study_and_a_column_at_its_prompt(study, tmp_path):
 
 
 def test_an_installation_says_what_it_wrote_and_is_done_once(tmp_path, study):
-    run = {"environ": shell_environ(tmp_path), "cwd": tmp_path, "columns": 120}
+    run = {"environ": shell_environ(tmp_path), "cwd": tmp_path, "columns": 400}  # lines with paths do not wrap
     (tmp_path / ".bashrc").write_text("PS1='> '")
     script = tmp_path / ".local/share/qexp/completion.bash"
     first = terminal("qexp", "--install-completion", "bash", **run)

@@ -20,7 +20,7 @@ def test_a_line_that_is_too_wide_is_found():
 
 def test_keys_are_typed_after_their_question_and_ctrl_c_interrupts():
     code = "name = input('Name? ')\ntry:\n  input(name + ' waits')\nexcept KeyboardInterrupt:\n  print(' stopped')"
-    shown = terminal(sys.executable, "-c", code, keys=[("Name? ", "qexp\n"), (" waits", "\x03")])
+    shown = terminal(sys.executable, "-c", code, keys=[("Name? ", "qexp\n"), (" waits", "\x03\n")])
     assert shown.status == 0
     assert "stopped" in shown.text
 
