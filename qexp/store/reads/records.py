@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import ColumnElement, Subquery, and_, func, or_, select
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from qexp import jsonb
 from qexp.errors import FilesError, UnknownSourceError
@@ -149,7 +150,7 @@ def artifacts(connection: Connection, condition: ColumnElement[bool]) -> list[Ar
         select(*columns)
         .join_from(tables.artifact, tables.experiment, tables.experiment.c.id == columns.experiment)
         .where(condition)
-        .distinct(columns.experiment, columns.name)
+        .ext(distinct_on(columns.experiment, columns.name))
         .order_by(columns.experiment, columns.name, columns.attempt.desc())
     )
     return [Artifact(**dict(row._mapping)) for row in connection.execute(query)]
