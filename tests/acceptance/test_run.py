@@ -202,12 +202,17 @@ def test_the_worker_of_a_killed_run_finishes_its_experiments_and_ends(site, grid
 
 def test_an_experiment_of_a_run_is_explained_by_its_worker(grid, qexp, start, tmp_path):
     queue = f"q_{uuid.uuid4().hex[:8]}"
+    # Given another study that waits on the same queue, and a run whose third experiment waits
+    grid("before", 4, queue=queue)
+    assert qexp("enqueue", "before.yaml").returncode == 0
     study = grid("c", 3, settings={"wait": True}, queue=queue)
     run = start("run", "c.yaml", "-c", "2")
     eventually(lambda: len(list(tmp_path.glob("began-*"))) == 2, "two experiments to run")
+    # Then the third one is next, since the run's worker takes only its study
     last = json.loads(qexp("list", study, "--format", "json").stdout)[-1]["id"]
-    assert "all 2 children" in qexp("explain", str(last)).stdout
+    explained = " ".join(qexp("explain", str(last)).stdout.split())
+    assert "It is the next one in the queue, and all 2 children" in explained
     assert f"study:{study}" in qexp("workers").stdout
-    assert f"{queue}: 1 experiment waiting, but no live worker" not in " ".join(qexp("doctor").stdout.split())
+    assert f"{queue}: 4 experiments waiting, but no live worker" in " ".join(qexp("doctor").stdout.split())
     (tmp_path / "go").touch()
     eventually(lambda: run.poll() is not None, "the run to end")

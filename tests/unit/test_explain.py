@@ -10,6 +10,7 @@ import pytest
 from qexp.client.explain import Facts, QueueState, explain
 from qexp.model import Status
 from qexp.settings import Settings
+from qexp.store.reads import workers
 from qexp.store.reads.experiment_rows import AttemptView, ExperimentView
 from qexp.store.reads.explain_data import ExperimentSituation, LastRecord, QueuePosition
 from qexp.store.reads.study_rows import StudyRow
@@ -113,6 +114,14 @@ def test_a_later_experiment_is_announced_when_its_turn_comes_near():
     said = told(experiment("pending"), place=QueuePosition(40, 1234), workers=[worker("first@a", leads=True)])
     assert said[0] == "The leader, first@a, announces it when its turn comes near."
     assert said[1].startswith("1,234 others are before it")
+
+
+def test_a_study_that_a_worker_runs_alone_counts_only_its_own_experiments():
+    crew = [worker("first@a", leads=True), worker("mine@a", queues=[workers.only("lenet")], running={"lenet": [1, 2]})]
+    said = told(experiment("pending"), place=QueuePosition(40, 3), workers=crew[1:])
+    assert said[0] == "The worker mine@a, which runs only this study, announces it when its turn comes near."
+    assert said[1].startswith("3 others of its study are before it in the queue, and all 2 children of mine@a are busy")
+    assert told(experiment("pending"), place=QueuePosition(40, 3), workers=crew)[1].startswith("3 others of its study")
 
 
 def test_a_queued_experiment_says_since_when_it_is_announced():

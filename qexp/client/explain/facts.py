@@ -102,6 +102,11 @@ class Facts:
         return [worker for worker in self.listening if worker.live]
 
     @property
+    def own_worker(self) -> WorkerView | None:
+        """A live worker that takes only this study, as `qexp run` starts it."""
+        return next((worker for worker in self.live if worker.serves_only(self.study.name)), None)
+
+    @property
     def children(self) -> int:
         """The number of children of the takers."""
         return sum(worker.concurrency for worker in self.takers)

@@ -44,6 +44,10 @@ GROUPS: tuple[tuple[ExplanationRule, ...], ...] = (
     ),
     (
         _Rule(lambda f: f.is_queued, say.announced),
+        _Rule(
+            lambda f: f.waits and f.own_worker,
+            "The worker {f.own_worker.name}, which runs only this study, announces it when its turn comes near.",
+        ),
         _Rule(lambda f: f.waits and f.window_is_full, say.window_full, "qexp config", "shows 'window'"),
         _Rule(
             lambda f: f.waits and f.leader and f.ahead,

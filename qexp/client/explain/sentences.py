@@ -76,8 +76,8 @@ def begins_soon(facts: Facts) -> str:
 
 
 def _turn(facts: Facts) -> str:
-    ahead = facts.ahead
-    return f"{many(ahead, 'other', 'others')} {are(ahead)} before it" if ahead else "It is the next one"
+    ahead, of_study = facts.ahead, " of its study" if facts.own_worker else ""
+    return f"{many(ahead, 'other', 'others')}{of_study} {are(ahead)} before it" if ahead else "It is the next one"
 
 
 def _free(facts: Facts) -> str:

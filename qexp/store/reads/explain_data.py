@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, func, literal, or_, select, text, tuple_, union_all
+from sqlalchemy import and_, func, literal, or_, select, text, true, tuple_, union_all
 
 from qexp.errors import UnknownExperimentError
 from qexp.model import Status
@@ -100,6 +100,7 @@ def situation(connection: Connection, experiment: int, lease: float) -> Experime
         runner = next((worker for worker in present if worker.id == row.worker), None)
         runner = runner or workers.find(connection, row.worker, lease)
     waits, runs = view.status in (Status.PENDING, Status.QUEUED), view.status is Status.RUNNING
+    has_own_worker = any(worker.live and worker.serves_only(view.study) for worker in present)
     return ExperimentSituation(
         view,
         experiment_rows.attempts(connection, [experiment])[experiment],
@@ -112,7 +113,7 @@ def situation(connection: Connection, experiment: int, lease: float) -> Experime
         row.forgiven,
         row.retries,
         row.timeout,
-        _place(connection, experiment) if waits else None,
+        _place(connection, experiment, has_own_worker) if waits else None,
         _sign(connection, view) if runs else None,
         _printed(connection, view) if runs else 0,
     )
@@ -143,8 +144,12 @@ def _row(connection: Connection, experiment: int) -> Any:
     ).one()
 
 
-def _place(connection: Connection, experiment: int) -> QueuePosition:
-    """Count announced experiments, and for a pending one also the due ones that are announced before it."""
+def _place(connection: Connection, experiment: int, has_own_worker: bool) -> QueuePosition:
+    """
+    Count announced experiments, and for a pending one also the due ones that are announced before it.
+
+    Experiments of other studies are not before it if a worker takes only its study.
+    """
     columns, study = tables.experiment.c, tables.study.c
     own, home = tables.experiment.alias("own"), tables.study.alias("home")
     level, own_level = level_of(study.priority), level_of(home.c.priority)
@@ -154,10 +159,13 @@ def _place(connection: Connection, experiment: int) -> QueuePosition:
     due = and_(study.paused_at.is_(None), is_due())
     lower, same = level < own_level, level == own_level
     is_queued, is_pending = own.c.status == Status.QUEUED, own.c.status == Status.PENDING
-    before = or_(
-        and_(is_queued, queued, or_(lower, and_(same, sooner))),
-        and_(is_pending, queued, or_(lower, same)),
-        and_(is_pending, both_pending, due, or_(lower, and_(same, higher))),
+    before = and_(
+        study.id == home.c.id if has_own_worker else true(),
+        or_(
+            and_(is_queued, queued, or_(lower, and_(same, sooner))),
+            and_(is_pending, queued, or_(lower, same)),
+            and_(is_pending, both_pending, due, or_(lower, and_(same, higher))),
+        ),
     )
     row = connection.execute(
         select(func.count().filter(queued, level == own_level), func.count().filter(before))

@@ -96,7 +96,11 @@ class WorkerView:
 
     def serves(self, study: str, queue: str) -> bool:
         """Say whether it takes the experiments of a study, which wait on this queue."""
-        return queue in self.queues or only(study) in self.queues
+        return queue in self.queues or self.serves_only(study)
+
+    def serves_only(self, study: str) -> bool:
+        """Say whether it takes the experiments of this study and of no other."""
+        return only(study) in self.queues
 
     @property
     def busy(self) -> int:
