@@ -57,13 +57,13 @@ class _Completion(ShellComplete):
         option, equals, value = incomplete.partition("=")
         if equals and option.startswith("--"):  # zsh and fish replace the whole word
             return [_prefixed(f"{option}=", item) for item in self.get_completions([*args, option], value)]
-        if args and args[-1] in _SIGNED and incomplete.startswith("-"):  # it is no option: the largest first
+        if args and args[-1] == "--sort" and incomplete.startswith("-"):  # it is no option: the largest first
             return [_prefixed("-", item) for item in self.get_completions(args, incomplete[1:])]
         found, word = _resolve_incomplete(context, args, incomplete)
         find = _finder(context, found)
         if find is None:
             return found.shell_complete(context, word)
-        items = list(_items(find, _targets(context), word))
+        items = list(_items(find, _targets(context), word, isinstance(found, click.Option) and "--sort" in found.opts))
         takes_file = context.info_name == "table" and isinstance(found, click.Argument)  # of a paper's tables
         return items or [CompletionItem(word, type="file")] * takes_file
 
@@ -72,17 +72,15 @@ def _prefixed(text: str, item: CompletionItem[str]) -> CompletionItem[str]:
     return CompletionItem(f"{text}{item.value}", item.type, item.help)
 
 
-_SIGNED = ("--sort",)
-"""Options whose values may begin with a minus."""
-
-
-def _items(find: Find, given: ChosenTargets, word: str) -> Iterator[CompletionItem[str]]:
-    """Yield suggestions for a word, of a list after its last comma."""
+def _items(find: Find, given: ChosenTargets, word: str, signed: bool) -> Iterator[CompletionItem[str]]:
+    """Yield suggestions for a word, of a list after its last comma, and after a minus if the names are signed."""
     from qexp.settings import load
     from qexp.store.reads.suggestions import suggestions
 
     before, comma, start = word.rpartition(",")
     taken = before.split(",")
+    sign = "-" * (signed and start.startswith("-"))
+    start = start[len(sign) :]
     settings = load()
     if settings.database_url is None:
         return
@@ -90,7 +88,7 @@ def _items(find: Find, given: ChosenTargets, word: str) -> Iterator[CompletionIt
         for name in find(source, given, start):
             text, help_ = name if isinstance(name, tuple) else (name, None)
             if text.startswith(start) and text not in taken and text == printable(text):
-                yield CompletionItem(before + comma + text, help=help_)
+                yield CompletionItem(before + comma + sign + text, help=help_)
 
 
 def _finder(context: click.Context, parameter: click.Command | click.Parameter) -> Find | None:

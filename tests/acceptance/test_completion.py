@@ -73,6 +73,8 @@ def test_columns_are_those_of_the_study_on_the_line(study):
     assert {"id", "status", "duration"} <= set(found)
     assert completions(f"qexp list {study} --sort -a") == ["-acc", "-attempt"]
     assert completions(f"qexp list {study} --sort lr,s") == ["lr,seed", "lr,status", "lr,started_at", "lr,study"]
+    assert completions(f"qexp list {study} --sort lr,-acc") == ["lr,-acc"]
+    assert completions(f"qexp list {study} --sort -lr,-acc") == ["-lr,-acc"]
     assert completions(f"qexp list {study} --columns created") == ["created_at"]
     assert completions(f"qexp table {study} --metric ") == ["acc", "val.loss"]
     assert completions(f"qexp table {study} --metric acc --rows ") == ["lr", "seed"]
@@ -176,9 +178,9 @@ def test_an_installation_says_what_it_wrote_and_is_done_once(tmp_path, study):
     assert "loads it already" in second.text
     assert (tmp_path / ".bashrc").read_text() == before
     # a new terminal completes
-    keys = [("> ", f"qexp status {study[:-2]}\t"), (study, "\x03"), ("> ", "exit\n")]
+    keys = [("> ", f"qexp status {study[:-2]}\t"), (f"{study} ", '; echo en""ded\n'), ("ended", "exit\n")]
     screen = terminal("bash", "-i", keys=keys, **run)
-    assert study in screen.text
+    assert f"> qexp status {study} ;" in screen.text
 
 
 def test_the_shell_is_found_by_its_process(tmp_path):
