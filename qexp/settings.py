@@ -196,7 +196,7 @@ def load_with_origins(environ: Mapping[str, str] | None = None, folder: Path | N
     environ = os.environ if environ is None else environ
     found: dict[str, Any] = {"home": str(default_home(environ))}
     origins = dict.fromkeys(Settings.model_fields, "default")
-    file = _from_file(_config_path(environ, folder or Path.cwd()))
+    file = _from_file(_config_path(folder or Path.cwd()))
     layers = [file, _from_worker(environ), _from_environment(environ)]
     if (end := environ.get("SLURM_JOB_END_TIME", "")).isdecimal():
         layers.insert(0, ({"lifetime": max(1.0, float(end) - time.time())}, "SLURM_JOB_END_TIME"))
@@ -246,7 +246,7 @@ def default_home(environ: Mapping[str, str]) -> Path:
     return platformdirs.user_data_path("qexp")
 
 
-def _config_path(environ: Mapping[str, str], folder: Path) -> Path | None:
+def _config_path(folder: Path) -> Path | None:
     folder = folder.absolute()
     return next((path for level in (folder, *folder.parents) if (path := level / CONFIG_FILE).is_file()), None)
 

@@ -15,6 +15,8 @@ from qexp.queueing import broker
 from qexp.queueing.messages import Message
 from qexp.settings import Settings
 from qexp.worker.context.checkpoint_encoding import decode, encode
+from qexp.worker.context.loop_state import LoopState
+from qexp.worker.context.state_capture import StateCapture
 
 T0KEN = "T0kenThatNobodyMaySee"
 """A part of the address of the fixture `service`."""
@@ -45,6 +47,16 @@ def again(value: Any) -> Any:
     """Return a value after a round trip through a checkpoint."""
     encoded = encode(value)
     return decode(encoded.kind, encoded.data)
+
+
+def state_of(target: Any) -> Any:
+    """Return the state of an object that the body of a loop changes."""
+    return StateCapture(False, None).target(target)
+
+
+def restore_into(target: Any, value: Any) -> None:
+    """Restore, in place, a state that `state_of` returned for a similar object."""
+    LoopState(target).restore(value)
 
 
 def signature_of(annotation: Any) -> Signature:

@@ -104,6 +104,7 @@ def enqueue_with_progress(grid: Grid) -> Enqueued:
 
 
 _IGNORE_HINT = "; list it in .qexpignore to leave it out without this warning"
+_MOST_WARNINGS = 10
 
 
 def say_code(files: Mapping[str, str], data: Mapping[str, int], study: str = "") -> None:
@@ -116,11 +117,11 @@ def say_code(files: Mapping[str, str], data: Mapping[str, int], study: str = "")
         say(wrapped(f"{study}code that differs from the previous revision: {change_text(files)}"))
 
 
-def _warn(warnings: Sequence[str], hint: str = "", most: int = 10) -> None:
-    for warning in warnings[:most]:
+def _warn(warnings: Sequence[str], hint: str = "") -> None:
+    for warning in warnings[:_MOST_WARNINGS]:
         say(wrapped(f"warning: {warning}{hint}"))
-    if len(warnings) > most:
-        say(f"warning: {len(warnings) - most} more warnings like these")
+    if len(warnings) > _MOST_WARNINGS:
+        say(f"warning: {len(warnings) - _MOST_WARNINGS} more warnings like these")
 
 
 def summary(done: Enqueued) -> str:
@@ -200,6 +201,7 @@ def _code(snapshot: Snapshot | None) -> str:
 
 
 _MOST_FILES = 12
+_MOST_VALUES = 5
 
 
 def _limits(file: GridFile) -> str:
@@ -220,12 +222,13 @@ def _ends(grid: Grid) -> tuple[dict[str, Json], dict[str, Json]]:
     return first, last
 
 
-def _listing(column: Sequence[Json], short: Mapping[str, str], room: int = 5) -> str:
+def _listing(column: Sequence[Json], short: Mapping[str, str]) -> str:
     """Return the values of an axis as text, without the middle of a long axis."""
-    ends = [*column[: room - 1], column[-1]] if len(column) > room else column
+    is_long = len(column) > _MOST_VALUES
+    ends = [*column[: _MOST_VALUES - 1], column[-1]] if is_long else column
     shown = [short.get(text, text) for text in map(plain, ends)]
     texts = [shortened(text, 24) for text in shown]
-    if len(column) > room:
+    if is_long:
         texts.insert(-1, "…")
         return f"{', '.join(texts)}  ({len(column)} values)"
     return ", ".join(texts)

@@ -45,8 +45,8 @@ def diff_(grid: str, assignments: tuple[str, ...], form: str) -> None:
         say(orphans(found.study, found.orphaned))
 
 
-def _shown(value: object, width: int = 60) -> str:
-    return "nothing" if value is None else shortened(plain(value), width)
+def _shown(value: object) -> str:
+    return "nothing" if value is None else shortened(plain(value), 60)
 
 
 @click.group()

@@ -32,11 +32,11 @@ PIPED_WIDTH = 100_000
 """The width of output to a pipe or a file, so that nothing is cut."""
 
 
-def console(stderr: bool = False) -> Console:
+def console() -> Console:
     """Return a console as wide as the screen, or without bounds for a pipe or a file."""
     from rich.console import Console
 
-    stream = sys.stderr if stderr else out()
+    stream = out()
     return Console(file=stream, width=None if stream.isatty() else PIPED_WIDTH, soft_wrap=not stream.isatty())
 
 
@@ -163,9 +163,9 @@ def value_text(value: Json, present: bool = True) -> str:
     return plain(value).replace("\n", " ")
 
 
-def confirm(question: str, count: int, yes: bool, limit: int = 10) -> None:
-    """Ask for confirmation if a command affects more than *limit* experiments; without a terminal, refuse."""
-    if yes or count <= limit:
+def confirm(question: str, count: int, yes: bool) -> None:
+    """Ask for confirmation if a command affects more than 10 experiments; without a terminal, refuse."""
+    if yes or count <= 10:
         return
     if not sys.stdin.isatty():
         raise click.UsageError(f"{question} Add -y to confirm")

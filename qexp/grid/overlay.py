@@ -14,6 +14,8 @@ _MERGED = ("parameters", "settings", "sampling", "retries", "stop_after")
 """Sections that a grid merges with its base key by key; any other key replaces the base's value."""
 _NOTES = "x-"
 """The prefix of keys that qexp ignores; users put anchors there."""
+_FROM_PYTHON = "grid"
+"""The name that errors give a grid from Python, in place of its file."""
 
 
 def layered(path: Path, assignments: Sequence[Assignment] = ()) -> LocatedData:
@@ -21,11 +23,11 @@ def layered(path: Path, assignments: Sequence[Assignment] = ()) -> LocatedData:
     return _assembled(str(path), _own(read(path), path.parent), [path.resolve()], assignments)
 
 
-def layered_data(data: Mapping[str, Json], assignments: Sequence[Assignment] = (), name: str = "grid") -> LocatedData:
+def layered_data(data: Mapping[str, Json], assignments: Sequence[Assignment] = ()) -> LocatedData:
     """Merge a grid from Python, as `layered` does; its paths are relative to the working folder."""
     if not (assignments or {"base", "folder"} & data.keys() or any(str(key).startswith(_NOTES) for key in data)):
-        return LocatedData(name, dict(data))
-    return overlaid(LocatedData(name, data, nodes_of(dict(data), name)), assignments)
+        return LocatedData(_FROM_PYTHON, dict(data))
+    return overlaid(LocatedData(_FROM_PYTHON, data, nodes_of(dict(data), _FROM_PYTHON)), assignments)
 
 
 def overlaid(source: LocatedData, assignments: Sequence[Assignment]) -> LocatedData:

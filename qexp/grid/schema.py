@@ -124,7 +124,6 @@ Name = Annotated[str, BeforeValidator(_parameter_name)]
 Row = dict[Name, Json]
 Rule = Annotated[dict[Name, Json], Field(min_length=1)]
 Axes = Annotated[dict[Name, AxisForm], Field(min_length=1)]
-Seeds = Annotated[list[StrictInt], Field(min_length=1)]
 _MOST = 2**31 - 1
 """The largest value of an integer column in Postgres."""
 Budget = Annotated[StrictInt, Field(ge=0, le=_MOST)]

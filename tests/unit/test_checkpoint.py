@@ -19,11 +19,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from tests_support import again
+from tests_support import again, restore_into, state_of
 
 from qexp.errors import CheckpointError
 from qexp.worker.context.checkpoint_encoding import decode, encode
-from qexp.worker.context.loop_state import restore_into, state_of
 
 DTYPES = (
     hnp.boolean_dtypes()
@@ -301,13 +300,14 @@ def test_an_unknown_kind_is_refused():
 def test_numpy_is_not_imported_for_values_without_it():
     code = """
 import sys
-from qexp.worker.context.loop_state import restore_into, state_of
+from qexp.worker.context.loop_state import LoopState
 from qexp.worker.context.checkpoint_encoding import decode, encode
 for value in ({"a": 1}, ({1: b"x"}, {2, 3}), b"x"):
     encoded = encode(value)
     assert decode(encoded.kind, encoded.data) == value
-restore_into(target := {}, {"a": 1})
-assert state_of(target) == {"a": 1} and not {"numpy", "torch"} & sys.modules.keys()
+state = LoopState(target := {})
+state.restore({"a": 1})
+assert state.taken() == {"a": 1} == target and not {"numpy", "torch"} & sys.modules.keys()
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
 

@@ -12,12 +12,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from tests_support import again
+from tests_support import again, restore_into, state_of
 
 import qexp
 from qexp.errors import CheckpointError, ContextError
 from qexp.worker.context.checkpoint_encoding import encode
-from qexp.worker.context.loop_state import restore_into, state_of
 
 
 class Model:

@@ -105,7 +105,7 @@ def order_of(rows, name):
 def test_cells_equal_those_of_a_naive_loop(rows, maximize):
     # Given cells that show the value of lr that another metric prefers
     seen = observed(rows)
-    found = units(seen, ["row"], ["column"], ["lr"], ["fold"])
+    found = units(seen, ["row"], ["column"], ["lr"])
     choice = choose(found, found.means(seen.metrics["by"]), maximize)
     made = figures(found, choice.taken, choice.of(found, found.means(seen.metrics["y"])), "mean±std")
     # Then each cell equals the result of a loop over its experiments
@@ -145,7 +145,7 @@ def test_rows_are_in_the_order_of_their_first_ids(rows):
 @given(experiments())
 def test_an_open_axis_is_found_where_a_replicate_has_several_values(rows):
     seen = observed(rows)
-    found = units(seen, ["row"], ["column"], [], ["fold"])
+    found = units(seen, ["row"], ["column"])
     opened = open_experiments(seen, found, ["fold"])
     same = grouped(rows, "row", "column", "seed", "fold").values()
     assert (opened is not None) == any(len(some) > 1 for some in same)

@@ -4,11 +4,10 @@ import copy
 from dataclasses import dataclass
 
 import pytest
-from tests_support import again
+from tests_support import again, restore_into, state_of
 
 import qexp
 from qexp.errors import CheckpointError
-from qexp.worker.context.loop_state import restore_into, state_of
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 

@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests_support import again
+from tests_support import again, restore_into, state_of
 
 from qexp.errors import CheckpointError
 from qexp.worker.context.checkpoint_encoding import decode, encode
-from qexp.worker.context.loop_state import restore_into, state_of
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 

@@ -51,10 +51,10 @@ def gather(connection: Connection, spec: TableSpec, observed: TableExperiments |
     observed = observe(connection, spec) if observed is None else observed
     if not observed.is_done.any():
         raise nothing_done(observed, spec.where)
-    found = units(observed, spec.rows, spec.columns, spec.best, spec.average)
+    found = units(observed, spec.rows, spec.columns, spec.best)
     opened = open_experiments(observed, found, spec.average)
     if opened is not None:
-        found = units(observed, spec.rows, spec.columns, spec.best, spec.average, pools=True)
+        found = units(observed, spec.rows, spec.columns, spec.best, pools=True)
     metrics = tuple(Metric(name, _maximize(name, spec)) for name in spec.metrics)
     choice, by_maximize = everything(found), True
     if spec.by is not None:

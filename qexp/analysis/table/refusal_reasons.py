@@ -18,7 +18,6 @@ from qexp.model import OPEN, Failure, Status, compact, counted
 from qexp.truncation import listed, shortened, single_line
 
 _STATUSES, _FAILURES = list(Status), list(Failure)
-_DONE = _STATUSES.index(Status.DONE)
 _SHOWN = 3
 _WIDTH = 60
 """The most characters of the cells that a sentence names."""

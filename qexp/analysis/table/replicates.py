@@ -118,7 +118,6 @@ def units(
     rows: Sequence[str],
     columns: Sequence[str],
     best: Sequence[str] = (),
-    average: Sequence[str] = (),
     pools: bool = False,
 ) -> Replicates:
     """

@@ -17,7 +17,6 @@ from qexp.store.reads.imports_and_environments import EnvironmentView
 
 __all__ = ["PLACE", "Versions", "conflicting", "conflicts", "packages"]
 
-_SHOWN = 4
 _DISTRIBUTIONS = {
     "attr": "attrs",
     "bs4": "beautifulsoup4",

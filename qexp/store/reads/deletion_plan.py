@@ -31,7 +31,6 @@ class DeletionPlan:
     experiments: int
     waiting: int
     """Experiments among them that have not run yet."""
-    running: int
     attempts: int
     points: int
     """Points of series; more than MOST_COUNTED are not counted."""
@@ -63,7 +62,6 @@ def plan(connection: Connection, name: str) -> DeletionPlan:
         study=name,
         experiments=sum(counts.values()),
         waiting=waiting,
-        running=counts.get(Status.RUNNING, 0),
         attempts=_number(connection, _of_study(tables.attempt, study.id)),
         points=_bounded(connection, tables.metric, study.id),
         rows=_bounded(connection, tables.entry, study.id),

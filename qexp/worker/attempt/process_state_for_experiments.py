@@ -23,8 +23,6 @@ from typing import Any
 from qexp.worker.attempt import crash_stack
 from qexp.worker.attempt.process_state import ProcessSetting, ProcessState
 
-log = logging.getLogger(__name__)
-
 _SIGNAL = sys.modules["_signal"]  # the module signal without its enums, which cost time
 
 _LOGGER = attrgetter("level", "propagate", "disabled", "handlers", "filters")

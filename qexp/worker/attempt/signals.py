@@ -33,18 +33,18 @@ class AttemptSignals:
     """
     Handles SIGUSR1, "read the request in the slot", and SIGTERM, "this process stops".
 
-    A function that reads `stop_requested` gets GRACE seconds. Others are interrupted immediately: by *terminate*, or
-    by an exception if only the attempt ends.
+    A function that reads `stop_requested` gets GRACE seconds. Others are interrupted immediately: by the pool's handler
+    of SIGTERM, or by an exception if only the attempt ends.
 
     Methods of this class call the pool's handlers of TERM, QUIT and HUP. By their frames, qexp tells the SystemExit of
     these handlers from a SystemExit of the function.
     """
 
-    def __init__(self, slots: SlotTable, slot: int, terminate: Handler = signal.SIG_IGN) -> None:
+    def __init__(self, slots: SlotTable, slot: int) -> None:
         self.slots, self.slot = slots, slot
         self.stop = False
         self._interruptible = False
-        self._terminate = terminate
+        self._terminate: Handler = signal.SIG_IGN
         self._pool_handlers: dict[int, Handler] = {}
 
     def install(self) -> None:
