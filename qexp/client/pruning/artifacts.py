@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from qexp.client.pruning.unneeded import Unneeded
 from qexp.file_storage import Files, PlacedFile
-from qexp.store.reads import stored_files
+from qexp.store.reads import stored_files, study_rows
 
 if TYPE_CHECKING:
     from qexp.client.client import Client
@@ -39,7 +39,7 @@ def unrecorded(client: Client, foreign: ForeignFiles) -> Iterator[Unneeded]:
     while batch := list(itertools.islice(placed, _AT_ONCE)):
         owners = {int(match[2]): match[1] for _, match in batch}
         with client.begin() as connection:
-            studies = stored_files.studies(connection, [*owners])
+            studies = study_rows.names_by_experiment(connection, [*owners])
             attempts = stored_files.running(connection, [*owners])
             named = stored_files.named(connection, [*owners])
         for found, match in batch:

@@ -13,13 +13,6 @@ from qexp.store.schema import tables
 from qexp.store.schema.expressions import among, has
 
 
-def studies(connection: Connection, ids: Sequence[int]) -> dict[int, str]:
-    """Return the study's name of each experiment that exists, by its id."""
-    columns, study = tables.experiment.c, tables.study.c
-    query = select(columns.id, study.name).join_from(tables.experiment, tables.study, study.id == columns.study)
-    return {row[0]: row[1] for row in connection.execute(query.where(among(columns.id, ids)))}
-
-
 def running(connection: Connection, ids: Sequence[int]) -> dict[int, int]:
     """Return the number of the running attempt of each experiment that runs, by its id."""
     columns = tables.experiment.c

@@ -120,7 +120,7 @@ def among(connection: Connection, condition: ColumnElement[bool]) -> list[StudyR
 
 
 def names_by_experiment(connection: Connection, ids: Iterable[int]) -> dict[int, str]:
-    """Return the name of the study of each experiment, by its id."""
+    """Return the name of the study of each experiment that exists, by its id."""
     columns, study = tables.experiment.c, tables.study.c
     query = select(columns.id, study.name).join_from(tables.experiment, tables.study, study.id == columns.study)
     return {row[0]: row[1] for row in connection.execute(query.where(expressions.among(columns.id, ids)))}
