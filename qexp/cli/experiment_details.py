@@ -10,6 +10,7 @@ from qexp.cli.output import console, status_text
 from qexp.cli.terminal_writer import echo, printable
 from qexp.cli.traceback_text import is_stack, own_frames_left_out
 from qexp.model import Json, Status, duration, plain
+from qexp.store.reads.experiment_texts import attempt_line
 from qexp.units import size_text
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def shortened(text: str) -> str:
 def _attempt(attempt: AttemptView) -> None:
     """Print an attempt: its outcome, place, time, use and error."""
     echo()
-    _say(attempt_line(attempt))
+    _say(attempt_line(attempt, with_error=False))
     _say(usage_line(attempt), 2)
     if attempt.traceback:
         if is_stack(attempt.traceback):
@@ -119,15 +120,6 @@ def _attempt(attempt: AttemptView) -> None:
         _say(f"{attempt.error_type}: {attempt.error_message}", 2)
     elif attempt.error_message:
         _say(attempt.error_message, 2)
-
-
-def attempt_line(attempt: AttemptView) -> str:
-    """Return an attempt's outcome, place and time on one line."""
-    began = f"{attempt.started_at:%Y-%m-%d %H:%M:%S %Z}"
-    return (
-        f"attempt {attempt.number}: {attempt.outcome}, {began}, {duration(attempt.duration)} "
-        f"on {attempt.host}, revision {attempt.revision}"
-    )
 
 
 def usage_line(attempt: AttemptView) -> str:
