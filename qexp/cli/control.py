@@ -54,8 +54,8 @@ def requeue_(selection: Selection, fresh: bool, yes: bool, form: str) -> None:
         say(unarchived(study))
     if not done.ids:
         say_why(client, selection, CLOSED, "requeued")
-    elif done.still_open:
-        say(f"{done.still_open} skipped: already pending, queued or running")
+    elif done.note:
+        say(done.note)
 
 
 @click.command()
@@ -94,8 +94,8 @@ def accept_(selection: Selection, yes: bool, form: str) -> None:
     echo(f"{len(done.ids)} accepted{': ' + compact(done.ids) if done.ids else ''}")
     if not done.ids and not done.empty:
         say_why(client, selection, (Status.FAILED,), "accepted")
-    if done.empty:
-        say(f"{len(done.empty)} unchanged, since no part of their result was kept: {compact(done.empty)}")
+    if done.note:
+        say(done.note)
 
 
 @click.command()
@@ -190,8 +190,8 @@ def cancel_(selection: Selection, reason: str | None, yes: bool, form: str) -> N
     echo(f"{len(done.ids)} cancelled{': ' + compact(done.ids) if done.ids else ''}")
     if not done.ids:
         say_why(client, selection, OPEN, "cancelled")
-    if done.running:
-        say(f"{len(done.running)} of them are running; their workers stop them within seconds")
+    if done.note:
+        say(done.note)
 
 
 def _of(client: Client, selection: Selection) -> str:

@@ -31,6 +31,11 @@ class Requeued:
     code: Sequence[RenewedCode] = ()
     """The studies whose code had changed since their previous revision."""
 
+    @property
+    def note(self) -> str:
+        """Text about the skipped experiments, empty without any."""
+        return f"{self.still_open} skipped: already pending, queued or running" if self.still_open else ""
+
 
 def requeue(client: Client, selection: Selection, fresh: bool) -> Requeued:
     """Implement `Client.requeue`."""

@@ -50,8 +50,7 @@ class StudyControl(NamedStudy):
             return Ids((), "requeued")
         selectors.require_narrow(chosen)
         done = self._client.requeue(chosen, fresh)
-        note = f"{done.still_open} skipped: already pending, queued or running" if done.still_open else ""
-        return Ids(done.ids, "requeued", note)
+        return Ids(done.ids, "requeued", done.note)
 
     def accept(
         self,
@@ -72,8 +71,7 @@ class StudyControl(NamedStudy):
             return Ids((), "accepted")
         selectors.require_group(chosen)
         done = self._client.accept(chosen)
-        note = f"{len(done.empty)} unchanged, since no part of their result was kept" if done.empty else ""
-        return Ids(done.ids, "accepted", note)
+        return Ids(done.ids, "accepted", done.note)
 
     def cancel(
         self,
@@ -110,10 +108,7 @@ class StudyControl(NamedStudy):
         if chosen is None:
             return Ids((), "cancelled")
         done = self._client.cancel(chosen, reason)
-        if not done.ids:
-            return Ids((), "cancelled", "none of them waits or runs")
-        running = f"{len(done.running)} of them are running; their workers stop them within seconds"
-        return Ids(done.ids, "cancelled", running if done.running else "")
+        return Ids(done.ids, "cancelled", done.note if done.ids else "none of them waits or runs")
 
     def pause(self, reason: str | None = None) -> StudyProgress:
         """

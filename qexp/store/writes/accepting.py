@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import ColumnElement, func, literal, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 
-from qexp.model import Status
+from qexp.model import Status, compact
 from qexp.store.connection import Connection
 from qexp.store.schema import tables
 from qexp.store.schema.expressions import among
@@ -22,6 +22,13 @@ class Accepted:
     empty: list[int]
     urls: list[str] = field(default_factory=list)
     """Files of checkpoints that were dropped."""
+
+    @property
+    def note(self) -> str:
+        """Text about the experiments without a result, empty without any."""
+        if not self.empty:
+            return ""
+        return f"{len(self.empty)} unchanged, since no part of their result was kept: {compact(self.empty)}"
 
 
 def accept(connection: Connection, condition: ColumnElement[bool], who: str) -> Accepted:

@@ -67,6 +67,12 @@ class Cancelled:
     ids: list[int]
     running: list[int]
 
+    @property
+    def note(self) -> str:
+        """Text about those that were running, empty without any."""
+        many = len(self.running)
+        return f"{many} of them are running; their workers stop them within seconds" if many else ""
+
 
 def cancel(connection: Connection, condition: ColumnElement[bool], reason: str | None) -> Cancelled:
     """End the chosen experiments that are open, and the attempts of those that run."""
