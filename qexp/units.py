@@ -78,18 +78,20 @@ def size(value: Any) -> int:
     return int(number * factor)
 
 
-def size_text(number: float) -> str:
+def size_text(size: float) -> str:
     """
-    Return a number of bytes as text in a readable unit.
+    Return a number of bytes as text for a person.
 
-    >>> size_text(999), size_text(1234), size_text(5.6e9)
-    ('999 B', '1.2 kB', '5.6 GB')
+    >>> size_text(1), size_text(900), size_text(20_000_000), size_text(53_100_000)
+    ('1 byte', '900 bytes', '20 MB', '53.1 MB')
     """
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if number < 1000 or unit == "TB":
-            break
-        number /= 1000
-    return f"{number:.0f} B" if unit == "B" else f"{number:.1f} {unit}"
+    if size == 1:
+        return "1 byte"
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 999.5:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"
 
 
 def _span(text: str) -> float | None:

@@ -192,12 +192,10 @@ def _preview(grid: Grid, form: str) -> None:
 
 def _code(snapshot: Snapshot | None) -> str:
     """Return the lines with the number, the bytes and the names of the files of a snapshot."""
-    from qexp.source import bytes_text
-
     if snapshot is None:
         return "code: no snapshot, workers import the function from what is installed there"
     many = "1 file" if len(snapshot.files) == 1 else f"{len(snapshot.files):,} files"
-    return wrapped(f"code: {many}, {bytes_text(snapshot.size)}: {listed(snapshot.files, _MOST_FILES)}", indent=4)
+    return wrapped(f"code: {many}, {size_text(snapshot.size)}: {listed(snapshot.files, _MOST_FILES)}", indent=4)
 
 
 _MOST_FILES = 12

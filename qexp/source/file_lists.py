@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 
 from qexp.source.file_kinds import is_code
 from qexp.truncation import listed
+from qexp.units import size_text
 
 _PLAIN = re.compile(r"\w[\w./*-]*")
 """Paths that YAML reads as text without quotes."""
@@ -81,7 +82,7 @@ def left_out_line(data: Mapping[str, int]) -> str | None:
     names, patterns = listed([*data], _MOST_NAMES), _patterns(data)
     chosen, taken = (patterns, "them") if len(patterns) <= _MOST_PATTERNS else ([next(iter(data))], "the first")
     return (
-        f"left out of the snapshot: {files} ({bytes_text(sum(data.values()))}): {names}; "
+        f"left out of the snapshot: {files} ({size_text(sum(data.values()))}): {names}; "
         f"'{including(*chosen)}' takes {'it' if many == 1 else taken}"
     )
 
@@ -100,17 +101,3 @@ def including(*patterns: str) -> str:
     """Return the entry of a grid with which the snapshot takes files."""
     texts = [text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False) for text in patterns]
     return f"source: {{include: [{', '.join(texts)}]}}"
-
-
-def bytes_text(size: float) -> str:
-    """
-    Return a number of bytes as text for a person.
-
-    >>> [bytes_text(900), bytes_text(20_000_000), bytes_text(53_100_000)]
-    ['900 bytes', '20 MB', '53.1 MB']
-    """
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 999.5:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} TB"

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from qexp.errors import SourceError
 from qexp.source.file_kinds import SMALL_IN_ALL, TEXT_PREFIX, SourceKind, is_own, is_text
-from qexp.source.file_lists import bytes_text
 from qexp.source.forbidden_files import holds_private_key, secret_in
 from qexp.source.snapshot_files import ADVICE, SourceFile, named, walk
+from qexp.units import size_text
 
 LIMIT = 20_000_000
 """The most bytes of a snapshot's archive."""
@@ -114,13 +114,13 @@ def members(archive: bytes) -> Iterator[tuple[zipfile.ZipInfo, bytes]]:
     An archive that is larger than a snapshot can be is refused before it is unpacked.
     """
     if len(archive) > 2 * LIMIT:  # the limit does not count the list of files
-        raise ValueError(f"it has {bytes_text(len(archive))}, more than {bytes_text(2 * LIMIT)}")
+        raise ValueError(f"it has {size_text(len(archive))}, more than {size_text(2 * LIMIT)}")
     with zipfile.ZipFile(io.BytesIO(archive)) as opened:
         listed = opened.infolist()
         if len(listed) > MOST_FILES:
             raise ValueError(f"it has {len(listed):,} files, more than {MOST_FILES:,}")
         if (total := sum(member.file_size for member in listed)) > _RATIO * LIMIT:
-            raise ValueError(f"its files have {bytes_text(total)}, more than {bytes_text(_RATIO * LIMIT)}")
+            raise ValueError(f"its files have {size_text(total)}, more than {size_text(_RATIO * LIMIT)}")
         for member in listed:
             with opened.open(member) as stream:  # `read` would unpack more than the declared size
                 yield member, stream.read(member.file_size + 1)
@@ -159,7 +159,7 @@ def gather(
             raise SourceError(f"{folder}: holds more than {MOST_FILES:,} files; {ADVICE}")
         if total > _RATIO * limit:
             code = [file for file in found.values() if file.kind is SourceKind.CODE]
-            raise _too_big(folder, f"holds more than {bytes_text(_RATIO * limit)} of files", code, limit)
+            raise _too_big(folder, f"holds more than {size_text(_RATIO * limit)} of files", code, limit)
     return _without_largest(sorted(found.values(), key=lambda file: file.name))
 
 
@@ -220,7 +220,7 @@ def _pack(
 
 def _guess(size: int, read: int, files: Sequence[SourceFile]) -> str:
     """Estimate the size of the whole archive from the files that were read."""
-    return f"about {bytes_text(size * max(1, sum(file.size for file in files) / max(1, read)))}"
+    return f"about {size_text(size * max(1, sum(file.size for file in files) / max(1, read)))}"
 
 
 def _read(file: SourceFile, most: int) -> tuple[bool, bytes] | None:
@@ -262,5 +262,5 @@ def _unreadable(path: object, error: OSError) -> SourceError:
 
 def _too_big(folder: Path, problem: str, files: Sequence[SourceFile], limit: int) -> SourceError:
     largest = max(files, key=lambda file: file.size)
-    where = f"largest: {largest.name} {bytes_text(largest.size)}"
-    return SourceError(f"{folder}: {problem} ({where}), expected at most {bytes_text(limit)}; {ADVICE}")
+    where = f"largest: {largest.name} {size_text(largest.size)}"
+    return SourceError(f"{folder}: {problem} ({where}), expected at most {size_text(limit)}; {ADVICE}")

@@ -29,7 +29,7 @@ def test_artifacts_of_several_experiments_are_copied_into_a_folder(study, qexp, 
 
     # a folder, new or old, gets one file per experiment
     shown = copied("--get", "model.bin", "-o", "models/")
-    assert shown == f"models/{one}-model.bin: 5 B\nmodels/{two}-model.bin: 5 B\n"
+    assert shown == f"models/{one}-model.bin: 5 bytes\nmodels/{two}-model.bin: 5 bytes\n"
     assert (tmp_path / f"models/{two}-model.bin").read_bytes() == b"\x02" * 5
     copied("--get", "plots/curve.txt", "-o", "models")
     assert (tmp_path / f"models/{one}-plots-curve.txt").read_text() == "curve 1"
@@ -50,7 +50,7 @@ def test_artifacts_of_several_experiments_are_copied_into_a_folder(study, qexp, 
     assert "they have model.bin, plots/curve.txt" in copied("--get", "modle.bin", status=2)
     assert "-o needs --get NAME" in copied("-o", "models", status=2)
     done = qexp("artifacts", one, "--get", "model.bin", "-o", "one.bin")
-    assert (done.returncode, done.stdout) == (0, "one.bin: 5 B\n")
+    assert (done.returncode, done.stdout) == (0, "one.bin: 5 bytes\n")
     # the default is a folder per experiment, where nothing is replaced either
     copied("--get", "model.bin")
     (tmp_path / str(two) / "model.bin").write_text("mine")

@@ -72,7 +72,7 @@ def test_a_dry_run_says_under_which_condition_a_parameter_exists(qexp, study):
 def test_a_dry_run_names_the_limits_of_each_attempt(qexp, study):
     study(SQUARES, {"x": [1, 2, 3]}, timeout="1-12:00:00", memory="4GiB", retries={"lost": 0, "delay": "90s"})
     assert (
-        "  each attempt: timeout 1 d 12 h, memory 4.3 GB; retries: 1 after crashed, 100 after released, "
+        "  each attempt: timeout 1 d 12 h, memory 4.29 GB; retries: 1 after crashed, 100 after released, "
         "the first in 1 min 30 s\n"
     ) in qexp("enqueue", "grid.yaml", "--dry-run").stdout
     found = json.loads(qexp("enqueue", "grid.yaml", "--dry-run", "--format", "json").stdout)

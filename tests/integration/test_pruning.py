@@ -200,7 +200,7 @@ def test_artifacts_that_rows_name_or_attempts_write_stay_and_foreign_ones_are_na
     # When somebody prunes, then all stay, and the foreign one is named
     done = here.prune()
     assert sum(kind.number for kind in done.kinds) == 0
-    assert [note for note in done.notes if note.startswith("1 file (7 B) of other in ")]
+    assert [note for note in done.notes if note.startswith("1 file (7 bytes) of other in ")]
     assert all(Path(one.url.removeprefix("file://")).exists() for one in stored)
 
 

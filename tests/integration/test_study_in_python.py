@@ -168,8 +168,8 @@ def test_artifacts_are_listed_read_and_saved(study, made, raw, tmp_path):
         [done, file.url, file.size, file.sha256],
     )
     found = study.artifacts()
-    assert repr(found).splitlines()[2].split() == [str(done), "1", "m.bin", "5", "B"]
-    assert repr(found[0]) == f"artifact 'm.bin' of experiment {done}, 5 B"
+    assert repr(found).splitlines()[2].split() == [str(done), "1", "m.bin", "5", "bytes"]
+    assert repr(found[0]) == f"artifact 'm.bin' of experiment {done}, 5 bytes"
     assert found[0].read() == content
     assert found.save(tmp_path / "out")[0].read_bytes() == content
     assert (tmp_path / "out" / str(done) / "m.bin").exists()
