@@ -41,7 +41,7 @@ def requeue_(selection: Selection, fresh: bool, yes: bool, form: str) -> None:
 
     require_narrow(selection)
     client = Client()
-    closed, _ = client.size(selection)
+    closed = client.count_by_status(selection).closed
     confirm(f"{closed} experiments{_of(client, selection)} would run again.", closed, yes)
     done = client.requeue(selection, fresh)
     if form == "json":
@@ -81,7 +81,7 @@ def accept_(selection: Selection, yes: bool, form: str) -> None:
     if selection.statuses not in ((), (Status.FAILED,)):
         raise SelectorError(f"--status: found {', '.join(selection.statuses)}, expected failed or nothing")
     client = Client()
-    number, _ = client.size(dataclasses.replace(selection, statuses=(Status.FAILED,)))
+    number = client.count_by_status(dataclasses.replace(selection, statuses=(Status.FAILED,))).total
     confirm(
         f"{number} experiments{_of(client, selection)} would become done, with the kept parts of their results.",
         number,
@@ -118,7 +118,7 @@ def resume_(selection: Selection, yes: bool, form: str) -> None:
     named = [] if selection.is_narrow or not selection.targets else client.matching(selection.targets)
     resumed = [study.name for study in named if client.resume(study.name)]
     paused = dataclasses.replace(selection, statuses=(Status.PAUSED,))
-    number, _ = client.size(paused)
+    number = client.count_by_status(paused).total
     confirm(f"{number} experiments{_of(client, selection)} would be resumed.", number, yes)
     done = client.requeue(paused)
     if form == "json":
@@ -158,7 +158,7 @@ def pause_(studies: tuple[str, ...], reason: str | None, form: str) -> None:
         return
     for study, new in done.items():
         echo(f"{study} is {'' if new else 'already '}paused; resume it with 'qexp resume {study}'")
-        if not client.size(Selection(study))[1]:
+        if not client.count_by_status(Selection(study)).open:
             say(f"none of the experiments of {study} waits or runs now")
 
 
@@ -181,7 +181,7 @@ def cancel_(selection: Selection, reason: str | None, yes: bool, form: str) -> N
     from qexp.client import Client
 
     client = Client()
-    _, still_open = client.size(selection)
+    still_open = client.count_by_status(selection).open
     confirm(f"{still_open} experiments{_of(client, selection)} would be cancelled.", still_open, yes)
     done = client.cancel(selection, reason)
     if form == "json":

@@ -209,13 +209,6 @@ class Client:
         with self.begin() as connection:
             return experiment_queries.experiments(connection, selection, limit, sort)
 
-    def size(self, selection: Selection) -> tuple[int, int]:
-        """Return how many of the selected experiments are closed, and how many are open."""
-        from qexp.store.selection import selectors
-
-        with self.begin() as connection:
-            return study_progress.count(connection, selectors.where(connection, selection))
-
     def count_by_status(self, selection: Selection) -> Counts:
         """Return how many of the selected experiments are in each status."""
         from qexp.store.selection import selectors

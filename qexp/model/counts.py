@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qexp.model.status import Status
+from qexp.model.status import CLOSED, OPEN, Status
 
 
 class Counts(dict[Status, int]):
@@ -17,6 +17,16 @@ class Counts(dict[Status, int]):
     def total(self) -> int:
         """The number of all experiments."""
         return sum(self.values())
+
+    @property
+    def open(self) -> int:
+        """The number of experiments that still move by themselves."""
+        return sum(self[status] for status in OPEN)
+
+    @property
+    def closed(self) -> int:
+        """The number of experiments that stay as they are until a person requeues them."""
+        return sum(self[status] for status in CLOSED)
 
     def __missing__(self, status: Status) -> int:
         return 0

@@ -108,7 +108,7 @@ def test_the_selectors_of_commands_choose_the_experiments_of_the_gap(client, mad
     for gap in found.gaps:
         words = shlex.split(gap.commands[0])
         condition = words[words.index("--where") + 1]
-        assert client.size(parse([study.name], statuses=["done"], where=condition))[0] == gap.count == 3
+        assert client.count_by_status(parse([study.name], statuses=["done"], where=condition)).total == gap.count == 3
 
 
 def test_stale_results_are_gaps(client, made):

@@ -46,7 +46,7 @@ def sent():
 ASKED = {
     "experiments": lambda client, name, ids: client.experiments(Selection(name, ids)),
     "show": lambda client, name, ids: client.show(Selection(name, ids)),
-    "size": lambda client, name, ids: client.size(Selection(name, ids)),
+    "count_by_status": lambda client, name, ids: client.count_by_status(Selection(name, ids)),
     "cancel": lambda client, name, ids: client.cancel(Selection(name, ids)),
     "requeue": lambda client, name, ids: Study(name, client).requeue(ids=[first for first, _ in ids]),
 }

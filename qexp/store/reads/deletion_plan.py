@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Select, Table, exists, func, select, text
 
-from qexp.model import OPEN, Status
+from qexp.model import Status
 from qexp.store.connection import Connection
-from qexp.store.reads import study_rows
+from qexp.store.reads import study_progress, study_rows
 from qexp.store.schema import tables
 
 MOST_COUNTED = 1_000_000
@@ -47,10 +47,7 @@ class DeletionPlan:
 def plan(connection: Connection, name: str) -> DeletionPlan:
     """Return the parts of a study that its deletion removes."""
     study = study_rows.find(connection, name)
-    columns = tables.experiment.c
-    by_status = select(columns.status, func.count()).where(columns.study == study.id).group_by(columns.status)
-    counts: dict[str, int] = {row[0]: row[1] for row in connection.execute(by_status)}
-    waiting = sum(counts.get(status, 0) for status in OPEN if status is not Status.RUNNING)
+    counts = study_progress.count_by_status(connection, tables.experiment.c.study == study.id)
     used = select(tables.revision.c.source).where(tables.revision.c.study == study.id).scalar_subquery()
     other = tables.revision.alias("other").c
     shared = exists(other.study).where(other.source == tables.source.c.digest, other.study != study.id)
@@ -60,8 +57,8 @@ def plan(connection: Connection, name: str) -> DeletionPlan:
     own = connection.execute(archives.where(~shared)).one()
     return DeletionPlan(
         study=name,
-        experiments=sum(counts.values()),
-        waiting=waiting,
+        experiments=counts.total,
+        waiting=counts.open - counts[Status.RUNNING],
         attempts=_number(connection, _of_study(tables.attempt, study.id)),
         points=_bounded(connection, tables.metric, study.id),
         rows=_bounded(connection, tables.entry, study.id),

@@ -18,11 +18,12 @@ def planned(chosen: ColumnElement[bool]) -> ColumnElement[bool]:
 
 def stale(connection: Connection, chosen: ColumnElement[bool], study: StudyRow) -> int:
     """Return how many of the chosen experiments that the newest grid has are stale; see `reads.staleness`."""
-    return study_progress.count(connection, and_(planned(chosen), staleness.condition(connection, [study])))[0]
+    is_stale = and_(planned(chosen), staleness.condition(connection, [study]))
+    return study_progress.count_by_status(connection, is_stale).closed
 
 
 def left_out(connection: Connection, chosen: ColumnElement[bool]) -> int:
     """Return how many of the chosen experiments are done, but not in the newest grid."""
     columns = tables.experiment.c
     is_left_out = and_(chosen, columns.origin == Origin.ORPHANED, columns.status == Status.DONE)
-    return study_progress.count(connection, is_left_out)[0]
+    return study_progress.count_by_status(connection, is_left_out).total

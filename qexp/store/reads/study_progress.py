@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, exists, func, not_, or_, select, text, true
 
 from qexp.escapes import printable
-from qexp.model import CLOSED, OPEN, Counts, Status, rate
+from qexp.model import OPEN, Counts, Status, rate
 from qexp.model import duration as duration_text
 from qexp.store.connection import Connection, by_index
 from qexp.store.schema import tables
@@ -41,16 +41,16 @@ class StudyProgress:
 
     @property
     def total(self) -> int:
-        return sum(self.counts.values())
+        return self.counts.total
 
     @property
     def open(self) -> int:
         """Experiments that still move by themselves."""
-        return sum(self.counts[status] for status in OPEN)
+        return self.counts.open
 
     @property
     def closed(self) -> int:
-        return sum(self.counts[status] for status in CLOSED)
+        return self.counts.closed
 
     @property
     def seconds_left(self) -> float | None:
@@ -151,14 +151,6 @@ def _counts(row: Sequence[Any]) -> StudyProgress:
     name, *numbers, recent, seconds, paused_at, reason, archived_at = row
     rate = recent / float(seconds) if recent and seconds else None
     return StudyProgress(name, Counts(zip(Status, numbers, strict=True)), rate, paused_at, reason, archived_at)
-
-
-def count(connection: Connection, condition: ColumnElement[bool]) -> tuple[int, int]:
-    """Return how many of the chosen experiments are closed, and how many are open."""
-    columns = tables.experiment.c
-    closed = func.count().filter(columns.status.in_(CLOSED))
-    row = connection.execute(select(closed, func.count()).select_from(tables.experiment).where(condition)).one()
-    return row[0], row[1] - row[0]
 
 
 def count_by_status(connection: Connection, condition: ColumnElement[bool]) -> Counts:

@@ -18,7 +18,7 @@ def archive(connection: Connection, name: str) -> bool:
     """Archive a study. Returns False if it was archived. Raises BusyStudyError if experiments are unfinished."""
     known = study_rows.find(connection, name, lock=True)
     if connection.execute(select(or_(*(has(status, known.id) for status in OPEN)))).scalar_one():
-        _, number = study_progress.count(connection, tables.experiment.c.study == known.id)
+        number = study_progress.count_by_status(connection, tables.experiment.c.study == known.id).open
         raise BusyStudyError(
             name,
             f"found {counted(number, 'unfinished experiment')}, expected none; wait for their end with "

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from qexp.model import CLOSED, OPEN, Status
 from qexp.store.connection import Connection
 from qexp.store.reads import study_rows
-from qexp.store.reads.study_progress import count
+from qexp.store.reads.study_progress import count_by_status
 from qexp.store.schema import tables
 from qexp.store.schema.expressions import among
 from qexp.store.writes import publishing
@@ -151,7 +151,7 @@ def requeue(
     Their attempts stay, and take over the results. With *fresh* their checkpoints are deleted.
     """
     columns, earlier, study = tables.experiment.c, tables.earlier_result, tables.study.c
-    _, still_open = count(connection, condition)
+    still_open = count_by_status(connection, condition).open
     # studies are locked before their experiments, as by an enqueue or a pause: a requeue may make a new revision
     affected = select(columns.study).where(condition, columns.status.in_(CLOSED), columns.study.in_(among))
     locked = connection.execute(select(study.id).where(study.id.in_(affected)).order_by(study.id).with_for_update())
