@@ -65,12 +65,11 @@ def run_(grid: str, assignments: tuple[str, ...], concurrency: int | None, form:
 def _work(client: Client, study: str, children: int) -> None:
     """Run the open experiments of a study, unless it is paused."""
     from qexp.cli.progress import wait_with_progress
-    from qexp.client.local_run import waiting_beside
     from qexp.client.worker_subprocess import INTERRUPTED_FINISH_TIME, LocalWorker, ending_on_signals
 
     if client.counts(study)[0].is_settled:
         return
-    if text := _beside(waiting_beside(client, study)):
+    if text := _beside(client.waiting_beside(study)):
         say(wrapped(text))
     with (
         ending_on_signals(once=True) as interrupted,

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from qexp.store.reads.deletion_plan import DeletionPlan
     from qexp.store.reads.experiment_rows import ErrorGroup, ExperimentView
     from qexp.store.reads.study_overview import StudyOverview
+    from qexp.store.reads.waiting_beside import WaitingBeside
     from qexp.store.selection.selectors import Selection
     from qexp.store.writes.accepting import Accepted
 
@@ -215,6 +216,13 @@ class Client:
 
         with self.begin() as connection:
             return study_progress.count_by_status(connection, selectors.where(connection, selection))
+
+    def waiting_beside(self, study: str) -> WaitingBeside:
+        """Count the experiments of other studies that wait on a study's queue."""
+        from qexp.store.reads import waiting_beside
+
+        with self.begin() as connection:
+            return waiting_beside.waiting_beside(connection, study, self.settings.lease)
 
     def show(self, selection: Selection) -> list[ExperimentDetails]:
         """Return everything about the selected experiments."""

@@ -5,7 +5,6 @@ import uuid
 import pytest
 import redis
 
-from qexp.client.local_run import waiting_beside
 from qexp.grid import Grid
 from qexp.model import Error, Failure, Outcome
 from qexp.queueing import broker, study_feed
@@ -200,9 +199,9 @@ def test_other_studies_that_wait_are_counted_without_paused_ones(enqueue, narrow
     enqueue(2), enqueue(4)
     narrow.pause(enqueue(1))
     study = enqueue(3)
-    found = waiting_beside(narrow, study)
+    found = narrow.waiting_beside(study)
     assert (found.queue, found.experiments, found.studies, found.served) == (queue, 6, 2, False)
     made = uuid.uuid4()
     worker_rows.register(raw, made, worker_rows.WorkerInfo("here", 1, "w@here", [queue], 3))
-    assert waiting_beside(narrow, study).served
+    assert narrow.waiting_beside(study).served
     worker_rows.deregister(raw, made)
