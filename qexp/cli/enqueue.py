@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -50,8 +50,6 @@ def enqueue_(grid: str, assignments: tuple[str, ...], dry_run: bool, form: str) 
         show_json({**vars(done), "known": done.known})
         return
     echo(summary(done))
-    if done.orphaned:
-        say(wrapped(orphans(done.study, done.orphaned)))
     if done.announced:
         from qexp.client.explain import start_worker  # a late import, so that workers can start earlier
 
@@ -69,42 +67,19 @@ def enqueue_(grid: str, assignments: tuple[str, ...], dry_run: bool, form: str) 
 def enqueue_with_progress(grid: Grid) -> Enqueued:
     """Warn of likely mistakes in a grid, then enqueue it, with a progress bar if it takes long."""
     from qexp.client import Client
+    from qexp.client.enqueue_notices import in_shell, limited, notices
     from qexp.client.function_check import checked
     from qexp.client.progress import counting
 
     grid = checked(grid)  # warnings depend on the function's annotations
-    _warn(grid.warnings())
+    _warn(limited(grid.warnings()))
     with counting(len(grid)) as progress:
         done = Client(keeps=True).enqueue(grid, progress)
-    _warn(done.warnings, _IGNORE_HINT)
-    _warn(done.missing)
+    _warn(notices(grid, done, in_shell(done.study)))
     if done.unarchived:
         say(wrapped(unarchived(done.study)))
     say_code(done.files, done.left_out)
-    if done.ran_otherwise:
-        many = "1 experiment has" if done.ran_otherwise == 1 else f"{done.ran_otherwise} experiments have"
-        say(
-            wrapped(
-                f"warning: {many} run with another order of keys or kind of number (1e22 is no integer) than the grid "
-                "has now, and will not run again; if the order matters, write a list of pairs: [[scale, std], [pca, 5]]"
-            )
-        )
-    if done.stale:
-        say(wrapped(stale(done.study, done.stale)))
-    if done.moved_from is not None:
-        function, folder = done.moved_from
-        say(
-            wrapped(
-                f"warning: until now, the study {done.study} ran {function} in {folder or 'the installed packages'}, "
-                f"from now on it runs {grid.function} in {grid.folder or 'the installed packages'}; "
-                "if this is another study, give it another name with --set study=NAME"
-            )
-        )
     return done
-
-
-_IGNORE_HINT = "; list it in .qexpignore to leave it out without this warning"
-_MOST_WARNINGS = 10
 
 
 def say_code(files: Mapping[str, str], data: Mapping[str, int], study: str = "") -> None:
@@ -117,11 +92,9 @@ def say_code(files: Mapping[str, str], data: Mapping[str, int], study: str = "")
         say(wrapped(f"{study}code that differs from the previous revision: {change_text(files)}"))
 
 
-def _warn(warnings: Sequence[str], hint: str = "") -> None:
-    for warning in warnings[:_MOST_WARNINGS]:
-        say(wrapped(f"warning: {warning}{hint}"))
-    if len(warnings) > _MOST_WARNINGS:
-        say(f"warning: {len(warnings) - _MOST_WARNINGS} more warnings like these")
+def _warn(notices: Iterable[str]) -> None:
+    for notice in notices:
+        say(wrapped(f"warning: {notice}"))
 
 
 def summary(done: Enqueued) -> str:
@@ -135,21 +108,10 @@ def unarchived(study: str) -> str:
     return f"{study} was archived; 'qexp status' shows it again"
 
 
-def orphans(study: str, number: int) -> str:
-    """Return a line about experiments that are no longer in the grid, with the command that cancels them."""
-    many = "1 experiment is" if number == 1 else f"{number} experiments are"
-    return f"{many} no longer in the grid; cancel those that have not run with 'qexp cancel {study} --orphaned'"
-
-
-def stale(study: str, number: int) -> str:
-    """Return a line about stale results, with the commands that explain them and run them again."""
-    many = "1 done experiment is" if number == 1 else f"{number} done experiments are"
-    return f"{many} stale: 'qexp stale {study}' says why, 'qexp requeue {study} --stale' runs them again"
-
-
 def _preview(grid: Grid, form: str) -> None:
     from qexp import notify
     from qexp.client.code_provenance import missing, snapshot_of
+    from qexp.client.enqueue_notices import IGNORE_HINT, limited
 
     total = len(grid)
     notify.check(grid.file.notify)
@@ -164,10 +126,10 @@ def _preview(grid: Grid, form: str) -> None:
         facts = {**ends, **limits, "estimated_seconds": estimate, "snapshot": code}
         show_json({"study": grid.study, "total": total, **facts})
         return
-    _warn(grid.warnings())
+    _warn(limited(grid.warnings()))
     if snapshot is not None:
-        _warn(snapshot.warnings, _IGNORE_HINT)
-        _warn(missing(grid, snapshot))
+        _warn(limited(snapshot.warnings, IGNORE_HINT))
+        _warn(limited(missing(grid, snapshot)))
         say_code({}, snapshot.data)
     echo(f"{grid.study}: {total} {'experiment' if total == 1 else 'experiments'} (dry run, nothing written)")
     width = max(map(len, grid.names), default=0)

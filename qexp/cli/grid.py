@@ -23,8 +23,8 @@ def diff_(grid: str, assignments: tuple[str, ...], form: str) -> None:
       qexp diff grid.yaml
       qexp diff grid.yaml --set lr=1e-3,1e-4
     """
-    from qexp.cli.enqueue import orphans
     from qexp.client import Client
+    from qexp.client.enqueue_notices import in_shell, orphans
     from qexp.grid import Grid
     from qexp.source import change_text
 
@@ -42,7 +42,7 @@ def diff_(grid: str, assignments: tuple[str, ...], form: str) -> None:
     if found.texts:
         echo(f"  {wrapped(f'files that are no code: {change_text(found.texts)}', indent=4)}")
     if found.orphaned:
-        say(orphans(found.study, found.orphaned))
+        say(wrapped(orphans(found.orphaned, in_shell(found.study))))
 
 
 def _shown(value: object) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 import qexp
 from qexp.client.enqueue import Difference, Enqueued
-from qexp.client.enqueue_notices import notices
+from qexp.client.enqueue_notices import IN_PYTHON, in_shell, notices, warn
 
 GRID = {"study": "demo", "function": "m:f", "parameters": {"lr": [0.1, 0.01], "depth": 3}}
 
@@ -33,10 +33,10 @@ def test_a_context_names_its_experiment():
 
 
 def test_an_enqueue_without_trouble_warns_of_nothing(grid):
-    assert list(notices(grid, Enqueued("demo", 3, 3, 3, 1))) == []
+    assert list(notices(grid, Enqueued("demo", 3, 3, 3, 1), IN_PYTHON)) == []
 
 
-def test_warnings_of_an_enqueue_name_the_repair_in_python(grid):
+def test_warnings_of_an_enqueue_name_the_repair_for_a_shell_or_for_python(grid):
     done = Enqueued(
         *("demo", 3, 3, 3, 2),
         orphaned=1,
@@ -46,16 +46,29 @@ def test_warnings_of_an_enqueue_name_the_repair_in_python(grid):
         missing=("numpy is not installed there",),
         stale=5,
     )
-    found = list(notices(grid, done))
-    assert found[0] == "file0 looks like a secret; list it in .qexpignore to leave it out"
+    found = list(notices(grid, done, IN_PYTHON))
+    assert found[0] == "file0 looks like a secret; list it in .qexpignore to leave it out without this warning"
     assert found[10:12] == ["2 more warnings like these", "numpy is not installed there"]
-    assert "study.requeue(stale=True) runs them again" in found[13]
-    assert "1 experiment of the study demo left the grid" in found[14]
+    assert found[13] == (
+        "5 done experiments are stale: study.stale() says why, study.requeue(stale=True) runs them again"
+    )
+    assert found[14] == (
+        "1 experiment is no longer in the grid; cancel those that have not run with study.cancel(orphaned=True)"
+    )
     assert "until now, the study demo ran old:f in the installed packages" in found[15]
     assert len(found) == 16
+    shell = list(notices(grid, done, in_shell("demo")))
+    assert shell[:13] == found[:13]
+    assert shell[13].endswith(": 'qexp stale demo' says why, 'qexp requeue demo --stale' runs them again")
+    assert shell[14].endswith("'qexp cancel demo --orphaned'")
+    assert shell[15].endswith("with --set study=NAME")
 
 
 def test_an_enqueue_names_the_data_that_the_snapshot_leaves_out(grid):
     done = Enqueued("demo", 3, 3, 3, 1, left_out={"points.npy": 25_000_000})
+    with pytest.warns(qexp.QexpWarning) as found:
+        warn(grid, done, stacklevel=1)
     entry = "'source: {include: [points.npy]}' takes it"
-    assert list(notices(grid, done)) == [f"left out of the snapshot: 1 data file (25 MB): points.npy; {entry}"]
+    assert [str(one.message) for one in found] == [
+        f"left out of the snapshot: 1 data file (25 MB): points.npy; {entry}"
+    ]
