@@ -43,12 +43,8 @@ class Publisher:
         published = 0
         self.awaiting.discard(study.id)
         while batch := self._next_batch(study, published):
-            try:
+            with self.pending_unless_sent(item.id for message in batch[0] for item in message):
                 self.send(study, *batch)
-            except BaseException:
-                with self._database.begin() as connection:
-                    publishing.mark_pending(connection, [item.id for message in batch[0] for item in message])
-                raise
             published += sum(map(len, batch[0]))
             progress(published)
         return published
@@ -74,6 +70,16 @@ class Publisher:
             return None
         most = sizing.message_size(durations, self.settings.bundle)
         return sizing.divide(batch, most, children, is_tail=len(batch) < size), is_probe
+
+    @contextmanager
+    def pending_unless_sent(self, ids: Iterable[int]) -> Iterator[None]:
+        """Mark queued experiments as pending again if the block, which sends them, fails."""
+        try:
+            yield
+        except BaseException:
+            with self._database.begin() as connection:
+                publishing.mark_pending(connection, list(ids))
+            raise
 
     def publish_all(self) -> int:
         """Publish pending experiments and due retries of all studies, by priority; return their number."""

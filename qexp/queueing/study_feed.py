@@ -94,13 +94,9 @@ class StudyFeed:
         with self._database.begin() as connection:
             publishing.lock_study(connection, study.id)
             batch = publishing.mark_queued(connection, study.id, room, study.longest_first)
-        try:
-            if batch:
+        if batch:
+            with self._publisher.pending_unless_sent(item.id for item in batch):
                 send(batch)
-        except BaseException:
-            with self._database.begin() as connection:
-                publishing.mark_pending(connection, [item.id for item in batch])
-            raise
         return batch
 
     def sweep(self) -> int:
