@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import BashComplete, CompletionItem, FishComplete, ShellComplete, ZshComplete
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    FishComplete,
+    ShellComplete,
+    ZshComplete,
+    add_completion_class,
+    shell_complete,
+)
 
 from qexp.cli.terminal_writer import printable
 
@@ -34,15 +42,13 @@ def respond(cli: click.Command, instruction: str) -> int:
     Without a database, or on any other problem, there are fewer suggestions and no message: the person is in the
     middle of typing a line.
     """
-    shell, _, verb = instruction.partition("_")
-    if shell not in SHELLS or verb != "complete":
+    if not instruction.endswith("_complete"):  # the script is that of --show-completion
         return 1
     sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until the process ends
     try:
-        click.echo(SHELLS[shell](cli, {}, "qexp", VARIABLE).complete())  # noqa: TID251 - a shell reads it
+        return shell_complete(cli, {}, "qexp", VARIABLE, instruction)
     except Exception:  # noqa: BLE001 - a traceback would destroy the line that is being typed
         return 0
-    return 0
 
 
 class _Completion(ShellComplete):
@@ -199,4 +205,4 @@ class _Fish(_Completion, FishComplete):
     source_template = FishComplete.source_template.replace('string split ","', 'string split --max 1 ","')
 
 
-SHELLS: Mapping[str, type[Any]] = {"bash": _Bash, "zsh": _Zsh, "fish": _Fish}
+SHELLS: Mapping[str, type[Any]] = {made.name: add_completion_class(made) for made in (_Bash, _Zsh, _Fish)}

@@ -224,6 +224,12 @@ def test_fish_accepts_the_script(tmp_path):
     subprocess.run(["fish", "--no-execute", script], check=True)
 
 
+@pytest.mark.parametrize("asked", ["bash_source", "tcsh_complete", "complete", ""])
+def test_a_request_for_anything_but_completions_of_a_known_shell_fails_silently(qexp, asked):
+    done = qexp(environ={"_QEXP_COMPLETE": asked, "COMP_WORDS": "qexp ", "COMP_CWORD": "1"})
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
+
+
 def test_an_unknown_shell_is_one_line(qexp):
     done = qexp("--install-completion", "tcsh")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
