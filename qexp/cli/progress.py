@@ -19,7 +19,7 @@ def wait_with_progress(
     study: str,
     timeout: float | None = None,
     check: Callable[[], None] = lambda: None,
-    interrupted: str | None = None,
+    interrupted: str = progress.INTERRUPTED,
 ) -> StudyProgress:
     """
     Wait for a study with a live bar, or with lines in a log; call *check* at each poll.
@@ -28,8 +28,6 @@ def wait_with_progress(
     """
     if not sys.stderr.isatty():
         return _lines(client, study, timeout, check)
-    if interrupted is None:
-        return progress.wait(client, study, timeout, check)
     return progress.wait(client, study, timeout, check, interrupted=interrupted)
 
 

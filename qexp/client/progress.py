@@ -16,6 +16,7 @@ _PATIENCE = 1.0
 """Seconds that an enqueue may take before it shows a bar."""
 _WORKER_PATIENCE = 10.0
 """Seconds without a running experiment after which the bar asks for workers; a worker needs some to start."""
+INTERRUPTED = "interrupted; the study keeps running"
 
 
 @contextmanager
@@ -41,7 +42,7 @@ def wait(
     timeout: float | None = None,
     check: Callable[[], None] = lambda: None,
     bar: ProgressBar | None = None,
-    interrupted: str = "interrupted; the study keeps running",
+    interrupted: str = INTERRUPTED,
 ) -> StudyProgress:
     """
     Wait for a study with a bar that shows its progress; call *check* at each poll. See `Client.wait`.
