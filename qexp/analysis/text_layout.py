@@ -39,6 +39,11 @@ def line(text: str, style: str = "") -> StyledLine:
     return (StyledText(text, style),)
 
 
+def joined(parts: Iterable[StyledLine]) -> StyledLine:
+    """Return parts as one line, with a gap between two of them."""
+    return tuple(piece for place, part in enumerate(parts) for piece in ((StyledText(_GAP), *part) if place else part))
+
+
 def wrapped(text: str, width: int, indent: str = "", style: str = "") -> Iterator[StyledLine]:
     """Yield a sentence as lines; *indent* is before each line but the first."""
     for part in textwrap.wrap(
@@ -60,6 +65,27 @@ def width_of(text: str) -> int:
         0 if unicodedata.combining(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1
         for character in text
     )
+
+
+def cut(text: str, width: int) -> str:
+    """
+    Return text of at most *width* columns; longer text ends in an ellipsis.
+
+    >>> cut("resnet50", 7), cut("数据集", 4)
+    ('resnet…', '数…')
+    """
+    if width_of(text) <= width:
+        return text
+    while text and width_of(text) >= width:
+        text = text[:-1]
+    return f"{text}…"
+
+
+def padded(text: str, width: int, right: bool = False) -> str:
+    """Return text that is cut or filled with spaces to *width* columns."""
+    text = cut(text, width)
+    space = " " * (width - width_of(text))
+    return space + text if right else text + space
 
 
 def table(
@@ -112,14 +138,11 @@ def _fitting(widths: Sequence[int], room: int) -> int:
 def _row(
     names: Sequence[str], stubs: Sequence[int], cells: Sequence[StyledText], widths: Sequence[int], style: str = ""
 ) -> StyledLine:
-    pieces = [StyledText(_left(name, width), style) for name, width in zip(names, stubs, strict=True)]
-    pieces += [
-        StyledText(" " * (width - width_of(cell.text)) + cell.text, cell.style)
-        for cell, width in zip(cells, widths, strict=True)
+    labels = [line(padded(name, width), style) for name, width in zip(names, stubs, strict=True)]
+    numbers = [
+        line(padded(cell.text, width, right=True), cell.style) for cell, width in zip(cells, widths, strict=True)
     ]
-    return tuple(
-        part for place, piece in enumerate(pieces) for part in ((StyledText(_GAP), piece) if place else (piece,))
-    )
+    return joined([*labels, *numbers])
 
 
 def _unrepeated(names: Sequence[str], above: Sequence[str]) -> list[str]:
@@ -129,11 +152,3 @@ def _unrepeated(names: Sequence[str], above: Sequence[str]) -> list[str]:
         same = same and name == above[place] and place < len(names) - 1
         made.append("" if same else name)
     return made
-
-
-def _left(text: str, width: int) -> str:
-    if width_of(text) > width:
-        while text and width_of(text) >= width:
-            text = text[:-1]
-        text += "…"
-    return text + " " * (width - width_of(text))

@@ -6,9 +6,8 @@ from typing import Any
 
 import click
 
-from qexp.cli.coverage import show_lines
 from qexp.cli.options import NAMES, format_option
-from qexp.cli.output import console, show_json
+from qexp.cli.output import console, show_json, show_lines
 
 
 @click.command()

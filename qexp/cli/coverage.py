@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from qexp.cli.options import NAMES, format_option
-from qexp.cli.output import console, say, show_json
-from qexp.cli.terminal_writer import printable
+from qexp.cli.output import console, say, show_json, show_lines
 
 if TYPE_CHECKING:
     from qexp.analysis.coverage import Coverage
-    from qexp.analysis.text_layout import StyledLine
 
 _SUFFIXES = (".pdf", ".svg", ".png", ".csv", ".json")
 
@@ -59,16 +56,3 @@ def _write(found: Coverage, path: Path) -> None:
 
     write(found, path)
     say(f"{path}: {found.summary}")
-
-
-def show_lines(lines: Iterable[StyledLine]) -> None:
-    """Print lines in their styles; a command stays on one line, so that it can be copied."""
-    from rich.text import Text
-
-    screen = console()
-    for line in lines:
-        text = Text(no_wrap=True, overflow="ignore")
-        for piece in line:
-            text.append(printable(piece.text), piece.style)
-        text.rstrip()
-        screen.print(text, soft_wrap=True)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:  # slow to import, and not every command prints a table
     from rich.table import Table
     from rich.text import Text
 
+    from qexp.analysis.text_layout import StyledLine
+
 STYLES = {
     Status.DONE: "green",
     Status.FAILED: "bold red",
@@ -54,6 +56,19 @@ def _encode(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return strict(dataclasses.asdict(value))
     return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def show_lines(lines: Iterable[StyledLine]) -> None:
+    """Print lines in their styles; a command stays on one line, so that it can be copied."""
+    from rich.text import Text
+
+    screen = console()
+    for line in lines:
+        text = Text(no_wrap=True, overflow="ignore")
+        for piece in line:
+            text.append(printable(piece.text), piece.style)
+        text.rstrip()
+        screen.print(text, soft_wrap=True)
 
 
 @dataclasses.dataclass(frozen=True)

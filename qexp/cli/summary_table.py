@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rich.cells import cell_len
-from rich.console import Group, RenderableType
-from rich.text import Text
-
 from qexp.analysis.table.model import Cell, Key, Note, Table
+from qexp.analysis.text_layout import StyledLine, StyledText, cut, joined, line, padded, width_of, wrapped
 from qexp.analysis.writers.labels import Span, column_labels, number, row_labels, shown, spans, stub_heads
-from qexp.cli.output import console
-from qexp.cli.terminal_writer import printable
+from qexp.cli import output
+from qexp.escapes import printable
 from qexp.truncation import listed
 
 _GAP = 2
@@ -26,24 +22,30 @@ _RAISED = dict(zip("abcdefghijklmnoprstuvwxyz0123456789", "ᵃᵇᶜᵈᵉᶠᵍ
 
 def show_summary(table: Table) -> None:
     """Print a table; a command stays on one line, so that it can be copied."""
-    console().print(summary_table(table), soft_wrap=True)
+    output.show_lines(summary_lines(table, output.console().width))
 
 
-def summary_table(table: Table) -> RenderableType:
+def summary_lines(table: Table, width: int) -> Iterator[StyledLine]:
     """
-    Return a table with its notes below.
+    Yield the lines of a table, then those of its notes.
 
-    If it is wider than the screen, its last columns are hidden and named below. Numbers are never cut; row labels are
-    cut if otherwise no column fits. Print it with soft_wrap=True, as `show_summary` does.
+    If it is wider than *width*, its last columns are hidden and named below. Numbers are never cut; row labels are cut
+    if otherwise no column fits.
     """
-    width, keys = console().width, column_labels(table)
+    keys = column_labels(table)
     columns = [_TextColumn.of(table, index, key[-1]) for index, key in enumerate(keys)]
     stubs = _stub_widths(table, columns, width)
     kept = _fitting(columns, width - sum(stubs) - _GAP * len(stubs))
-    lines = [*_head(table, keys[:kept], stubs, columns[:kept]), *_rows(table, stubs, columns[:kept])]
-    notes = [line for note in table.notes for line in _note_lines(note, width)]
-    hidden = list(_hidden(keys, kept, width))
-    return Group(*lines, *([Text()] if notes or hidden else []), *hidden, *notes)
+    yield from _head(table, keys[:kept], stubs, columns[:kept])
+    yield from _rows(table, stubs, columns[:kept])
+    hidden = [" / ".join(key) for key in keys[kept:]]
+    if table.notes or hidden:
+        yield line("")
+    if hidden:
+        text = f"not shown: {listed(hidden, _NAMED)}; widen the window, or --format csv"
+        yield from wrapped(text, width, style="yellow")
+    for note in table.notes:
+        yield from _note_lines(note, width)
 
 
 @dataclass(frozen=True)
@@ -61,26 +63,25 @@ class _TextColumn:
         return cls(
             tuple("" if cell is None else printable(number(cell)) for cell in cells),
             tuple("" if cell is None else _suffix(cell) for cell in cells),
-            cell_len(head),
+            width_of(head),
         )
 
     @property
     def number(self) -> int:
-        return max(map(cell_len, self.numbers), default=0)
+        return max(map(width_of, self.numbers), default=0)
 
     @property
     def suffix(self) -> int:
-        return max(map(cell_len, self.suffixes), default=0)
+        return max(map(width_of, self.suffixes), default=0)
 
     @property
     def width(self) -> int:
         return max(self.head, self.number + self.suffix)
 
-    def cell(self, row: int, bold: bool) -> Text:
+    def cell(self, row: int, bold: bool) -> StyledLine:
         """Return a cell: the number, aligned to the right, and its suffix."""
-        text = Text(" " * (self.width - self.suffix - cell_len(self.numbers[row])))
-        text.append(self.numbers[row], style="bold" if bold else "")
-        return text.append(_left(self.suffixes[row], self.suffix))
+        text = padded(self.numbers[row], self.width - self.suffix, right=True)
+        return StyledText(text, "bold" if bold else ""), StyledText(padded(self.suffixes[row], self.suffix))
 
 
 def _suffix(cell: Cell) -> str:
@@ -104,7 +105,7 @@ def raised(marks: Sequence[str]) -> str:
 def _stub_widths(table: Table, columns: Sequence[_TextColumn], width: int) -> list[int]:
     """Return the widths of the row labels: the widest become narrower until the first column fits."""
     heads, keys = stub_heads(table), row_labels(table)
-    widths = [max([cell_len(head), *(cell_len(key[index]) for key in keys)]) for index, head in enumerate(heads)]
+    widths = [max([width_of(head), *(width_of(key[index]) for key in keys)]) for index, head in enumerate(heads)]
     first = columns[0].width if columns else 0
     while widths and sum(widths) + _GAP * len(widths) + first > width and max(widths) > _NARROWEST:
         widths[widths.index(max(widths))] -= 1
@@ -120,44 +121,47 @@ def _fitting(columns: Sequence[_TextColumn], room: int) -> int:
     return len(columns)
 
 
-def _head(table: Table, keys: Sequence[Key], stubs: Sequence[int], columns: Sequence[_TextColumn]) -> Iterator[Text]:
+def _head(
+    table: Table, keys: Sequence[Key], stubs: Sequence[int], columns: Sequence[_TextColumn]
+) -> Iterator[StyledLine]:
     last = max(1, len(table.column_axes)) - 1
     blank = [" " * width for width in stubs]
     for level in range(last):
-        yield _line([*blank, *(_group(span, columns) for span in spans(keys, level))])
-    names = [_left(name, width) for name, width in zip(stub_heads(table), stubs, strict=True)]
+        yield joined([line(text, "bold") for text in [*blank, *(_group(span, columns) for span in spans(keys, level))]])
+    names = [padded(name, width) for name, width in zip(stub_heads(table), stubs, strict=True)]
     heads = [_right(key[last], column) for key, column in zip(keys, columns, strict=True)]
-    yield _line([*names, *heads])
-    yield Text("─" * (sum(stubs) + sum(c.width for c in columns) + _GAP * (len(stubs) + len(columns) - 1)), style="dim")
+    yield joined([line(text, "bold") for text in [*names, *heads]])
+    width = sum(stubs) + sum(column.width for column in columns) + _GAP * (len(stubs) + len(columns) - 1)
+    yield line("─" * width, "dim")
 
 
 def _group(span: Span, columns: Sequence[_TextColumn]) -> str:
     """Return the label of a group, between lines as wide as its columns."""
     inside = columns[span.start : span.start + span.size]
     width = sum(column.width for column in inside) + _GAP * (span.size - 1)
-    label = f" {_cut(span.label, width - 2)} " if width > 4 else _cut(span.label, width)
-    spare = width - cell_len(label)
+    label = f" {cut(span.label, width - 2)} " if width > 4 else cut(span.label, width)
+    spare = width - width_of(label)
     return "─" * (spare // 2) + label + "─" * (spare - spare // 2)
 
 
 def _right(head: str, column: _TextColumn) -> str:
     """Return a heading above the numbers of its column, not above their suffixes."""
-    spare = max(0, column.width - column.suffix - cell_len(head))
-    return _left(" " * spare + head, column.width)
+    spare = max(0, column.width - column.suffix - width_of(head))
+    return padded(" " * spare + head, column.width)
 
 
-def _rows(table: Table, stubs: Sequence[int], columns: Sequence[_TextColumn]) -> Iterator[Text]:
+def _rows(table: Table, stubs: Sequence[int], columns: Sequence[_TextColumn]) -> Iterator[StyledLine]:
     keys = row_labels(table)
     for index, key in enumerate(keys):
         repeated = _repeated(keys, index)
         labels = [
-            _left("" if level < repeated else label, width)
+            padded("" if level < repeated else label, width)
             for level, (label, width) in enumerate(zip(key, stubs, strict=True))
         ]
         cells = table.cells[index]
         bold = [(cell := cells[place]) is not None and cell.bold for place in range(len(columns))]
         numbers = [column.cell(index, is_bold) for column, is_bold in zip(columns, bold, strict=True)]
-        yield _line([*labels, *numbers], style="")
+        yield joined([*map(line, labels), *numbers])
 
 
 def _repeated(keys: Sequence[Key], index: int) -> int:
@@ -168,48 +172,10 @@ def _repeated(keys: Sequence[Key], index: int) -> int:
     return same.index(False) if False in same else len(same)
 
 
-def _line(parts: Sequence[str | Text], style: str = "bold") -> Text:
-    line = Text(" " * _GAP).join(part if isinstance(part, Text) else Text(part, style=style) for part in parts)
-    line.rstrip()
-    line.no_wrap, line.overflow = True, "ignore"
-    return line
-
-
-def _left(text: str, width: int) -> str:
-    text = _cut(text, width)
-    return text + " " * (width - cell_len(text))
-
-
-def _cut(text: str, width: int) -> str:
-    if cell_len(text) <= width:
-        return text
-    while text and cell_len(text) >= width:
-        text = text[:-1]
-    return f"{text}…"
-
-
-def _hidden(keys: Sequence[Key], kept: int, width: int) -> Iterator[Text]:
-    names = [" / ".join(key) for key in keys[kept:]]
-    if names:
-        text = f"not shown: {listed(names, _NAMED)}; widen the window, or --format csv"
-        yield from _wrapped(text, width, "", "yellow")
-
-
-def _note_lines(note: Note, width: int) -> Iterator[Text]:
+def _note_lines(note: Note, width: int) -> Iterator[StyledLine]:
     mark = f"{raised([note.mark])} " if note.mark else ""
-    yield from _wrapped(mark + shown(note.text), width, " " * cell_len(mark))
+    yield from wrapped(mark + shown(note.text), width, " " * width_of(mark))
     if note.advice:
-        yield from _wrapped(f"    {shown(note.advice)}", width, "    ")
+        yield from wrapped(f"    {shown(note.advice)}", width, "    ")
     if note.command:
-        yield _unwrapped(f"    {shown(note.command)}")
-
-
-def _wrapped(text: str, width: int, indent: str, style: str = "") -> Iterator[Text]:
-    room = max(20, width)
-    lines = textwrap.wrap(text, room, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
-    for line in lines:
-        yield _unwrapped(line, style)
-
-
-def _unwrapped(text: str, style: str = "") -> Text:
-    return Text(text, style=style, no_wrap=True, overflow="ignore")
+        yield line(f"    {shown(note.command)}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Self, SupportsIndex, TypeVar, overload
 
 from qexp.analysis.html_elements import Html, join, tag
-from qexp.analysis.text_layout import width_of
+from qexp.analysis.text_layout import padded, width_of
 from qexp.escapes import printable
 from qexp.truncation import listed, shortened
 
@@ -127,18 +127,9 @@ def _lines(columns: Sequence[ListColumn], widths: Sequence[int]) -> list[str]:
     texts = [[printable(text) for text in [column.head, *column.cells]] for column in columns]
     rows = []
     for cells in zip(*texts, strict=True):
-        placed = [_cell(text, room, column.right) for text, room, column in zip(cells, widths, columns, strict=True)]
+        placed = [padded(text, room, column.right) for text, room, column in zip(cells, widths, columns, strict=True)]
         rows.append(_GAP.join(placed).rstrip())
     return [rows[0], "─" * (sum(widths) + len(_GAP) * (len(widths) - 1)), *rows[1:]]
-
-
-def _cell(text: str, room: int, right: bool) -> str:
-    if width_of(text) > room:
-        while text and width_of(text) >= room:
-            text = text[:-1]
-        text += "…"
-    space = " " * (room - width_of(text))
-    return space + text if right else text + space
 
 
 def html_table(columns: Sequence[ListColumn]) -> Html:
