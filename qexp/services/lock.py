@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from qexp.errors import ServiceError
+from qexp.file_locks import OF_FILE, take
 
 TIMEOUT = 30.0
 """Seconds until the processes of a killed server must have ended."""
@@ -33,7 +34,7 @@ def inherited(path: Path, answers: Callable[[], bool]) -> Iterator[int | None]:
     """
     with _opened(path) as descriptor:
         deadline = time.monotonic() + TIMEOUT
-        while not (taken := _taken(descriptor)) and not answers():
+        while not (taken := take(descriptor)) and not answers():
             if time.monotonic() > deadline:
                 raise ServiceError(
                     f"{path}: a server on another machine, or processes of a killed one here, still use this folder; "
@@ -45,17 +46,9 @@ def inherited(path: Path, answers: Callable[[], bool]) -> Iterator[int | None]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[int]:
-    # writable, because NFS requires it for an exclusive lock; mode 0600, because any reader could hold the lock
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    # mode 0600, because any reader could hold the lock
+    descriptor = os.open(path, OF_FILE | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         yield descriptor
     finally:
         os.close(descriptor)
-
-
-def _taken(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

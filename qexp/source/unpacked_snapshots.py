@@ -15,6 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from qexp import file_locks
 from qexp.errors import SourceError
 from qexp.source import written_files
 from qexp.source.snapshot import DAMAGED, Digest, members
@@ -105,24 +106,27 @@ def all_unpacked(root: Path) -> list[Path]:
     """Return the folders of unpacked snapshots, and what killed processes have left of others."""
     if not root.is_dir():
         return []
-    return [path for path in root.iterdir() if _DIGEST.fullmatch(path.name) or _is_abandoned(path)]
+    now = time.time()
+    return [path for path in root.iterdir() if _DIGEST.fullmatch(path.name) or _is_abandoned(path, now)]
 
 
-def _is_abandoned(path: Path) -> bool:
-    return path.name.startswith(_HALF) and time.time() - path.stat().st_mtime > _ABANDONED
+def _is_abandoned(path: Path, now: float) -> bool:
+    """Say whether a folder is that of a process which died while it unpacked."""
+    try:
+        return path.name.startswith(_HALF) and now - path.stat().st_mtime > _ABANDONED
+    except FileNotFoundError:  # it is complete now, or removed
+        return False
 
 
 def is_held(folder: Path) -> bool:
     """Say whether a process holds a folder."""
-    lock = _exclusive(folder, create=False)
-    if lock is not None:
-        os.close(lock)
-    return lock is None and _lock_of(folder).exists()
+    lock = _lock_of(folder)
+    return lock.exists() and file_locks.is_held(lock)
 
 
 def remove(folder: Path) -> bool:
     """Remove an unpacked snapshot. Returns False, and removes nothing, if a process holds it."""
-    lock = _exclusive(folder, create=True)
+    lock = _exclusive(folder)
     if lock is None:
         return False
     try:
@@ -137,20 +141,16 @@ def remove(folder: Path) -> bool:
     return True
 
 
-def _exclusive(folder: Path, create: bool) -> int | None:
+def _exclusive(folder: Path) -> int | None:
     """Return a descriptor that locks a folder for its removal. Returns None if a process holds it."""
     path = _lock_of(folder)
     try:
-        lock = os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0), 0o600)
+        lock = os.open(path, file_locks.OF_FILE | os.O_CREAT, 0o600)
     except OSError:
         return None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(lock)
-        return None
-    if _is_same(lock, path):
-        return lock
+    with contextlib.suppress(OSError):  # a share without locks
+        if file_locks.take(lock) and _is_same(lock, path):
+            return lock
     os.close(lock)
     return None
 
@@ -250,9 +250,5 @@ def _appear(half: Path, place: Path) -> None:
 def _clean(root: Path, half: Path) -> None:
     now = half.stat().st_mtime  # the clock of the file system, which another host may have
     for other in root.glob(f"{_HALF}*"):
-        try:
-            abandoned = now - other.stat().st_mtime > _ABANDONED
-        except FileNotFoundError:
-            continue
-        if abandoned:
+        if _is_abandoned(other, now):
             shutil.rmtree(other, ignore_errors=True)

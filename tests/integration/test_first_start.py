@@ -82,15 +82,15 @@ def test_a_server_that_an_interrupted_start_leaves_is_used(home, monkeypatch, pr
     started = subprocess.run([sys.executable, "-c", KILLED_START, program], capture_output=True, check=False)
     server = int(started.stdout)
     # And a server that begins only while the next start waits for the lock
-    free = lock._taken
+    free = lock.take
 
     def taken(descriptor):
         if not (result := free(descriptor)):
             os.kill(server, signal.SIGCONT)
-            monkeypatch.setattr(lock, "_taken", free)
+            monkeypatch.setattr(lock, "take", free)
         return result
 
-    monkeypatch.setattr(lock, "_taken", taken)
+    monkeypatch.setattr(lock, "take", taken)
     # When the home is started again
     found, _ = services.up(settings.load_with_origins())
     # Then that server is used

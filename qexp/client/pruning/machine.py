@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from collections.abc import Iterator, Set
@@ -10,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from qexp.client.pruning.unneeded import Unneeded, remove_tree, size_of, unlink
+from qexp.file_locks import is_held
 from qexp.settings import Settings
 from qexp.source import unpacked_snapshots
 from qexp.worker.attempt import scratch
@@ -41,7 +41,7 @@ def parts(settings: Settings) -> Iterator[Unneeded]:
         folders.append(Path(settings.artifacts_root.removeprefix("file://")))
     for folder in dict.fromkeys(folders):
         for path in folder.rglob(".qexp-*.part"):
-            if _is_settled(path, _SETTLED) and not _is_locked(path):
+            if _is_settled(path, _SETTLED) and not is_held(path):
                 yield Unneeded(size_of(path), partial(unlink, path))
 
 
@@ -55,7 +55,7 @@ def cached_results(settings: Settings) -> Iterator[Unneeded]:
             by_function.setdefault(name, []).append((_newest(folder), folder))
     for versions in by_function.values():
         for changed, folder in sorted(versions)[:-1]:
-            if time.time() - changed > _OLD and not any(map(_is_locked, folder.glob("*.lock"))):
+            if time.time() - changed > _OLD and not any(map(is_held, folder.glob("*.lock"))):
                 yield Unneeded(size_of(folder), partial(remove_tree, folder))
 
 
@@ -70,18 +70,3 @@ def _is_settled(path: Path, seconds: float) -> bool:
         return time.time() - path.stat().st_mtime > seconds
     except FileNotFoundError:  # it was complete just now
         return False
-
-
-def _is_locked(path: Path) -> bool:
-    """Say whether a process holds a lock of a file."""
-    try:
-        opened = os.open(path, os.O_RDWR | os.O_NOFOLLOW)  # NFS gives an exclusive lock only for writing
-    except OSError:
-        return True
-    try:
-        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(opened)
-    return False

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import UUID
 
-from qexp import private_folders
+from qexp import file_locks, private_folders
 
 log = logging.getLogger(__name__)
 
@@ -70,18 +70,19 @@ class Scratch:
                     log.warning("%s belongs to another user: skipped", folder)
                 continue
             try:
-                lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+                lock = os.open(folder, file_locks.OF_FOLDER | os.O_NOFOLLOW)
             except OSError:  # it was removed meanwhile
                 continue
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if not file_locks.take(lock):  # its worker lives
+                    continue
                 worker = UUID(folder.name.removeprefix(_PREFIX))
                 if is_ours(worker):
                     yield worker, folder
                 elif time.time() - folder.stat().st_mtime < _LEFT_ALONE:
                     continue
                 _remove(folder)
-            except (BlockingIOError, ValueError):  # its worker lives, or its name has no id
+            except ValueError:  # its name has no id
                 continue
             finally:
                 os.close(lock)
@@ -93,32 +94,17 @@ _ATTEMPT = re.compile(r"[0-9]+-[0-9]+")
 def folders_of_dead_attempts() -> Iterator[Path]:
     """Yield the folders of attempts whose workers are dead, of any site; other files stay for their recovery."""
     for worker in private_folders.path_of().glob(f"{_PREFIX}*"):
-        if not private_folders.is_owned(worker) or not _is_dead(worker):
+        if not private_folders.is_owned(worker) or file_locks.is_held(worker, file_locks.OF_FOLDER):
             continue
         yield from (folder for folder in worker.iterdir() if _ATTEMPT.fullmatch(folder.name) and folder.is_dir())
 
 
 def remove_dead_attempt(folder: Path) -> bool:
     """Remove the folder of an attempt unless its worker lives. Returns whether it was removed."""
-    if not _is_dead(folder.parent):
+    if file_locks.is_held(folder.parent, file_locks.OF_FOLDER):
         return False
     _remove(folder)
     return not folder.exists()
-
-
-def _is_dead(worker: Path) -> bool:
-    """Say whether no process holds the lock of a worker's folder."""
-    try:
-        lock = os.open(worker, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    except OSError:  # it was removed meanwhile
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    finally:
-        os.close(lock)
-    return True
 
 
 def _remove(folder: Path) -> None:

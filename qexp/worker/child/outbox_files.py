@@ -16,6 +16,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
+from qexp import file_locks
 from qexp.file_storage import replacing
 from qexp.model import Claim, Error, Outcome
 from qexp.settings import Settings, place
@@ -77,18 +78,18 @@ class OutboxFiles:
             if path in self._ignored:
                 continue
             try:
-                # NFS gives an exclusive lock only on a file that is open for writing
-                descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+                descriptor = os.open(path, file_locks.OF_FILE | os.O_NOFOLLOW | os.O_NONBLOCK)
             except FileNotFoundError:
                 continue
             except OSError as error:
                 self.set_aside(path, (error.strerror or str(error)).lower())
                 continue
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if not file_locks.take(descriptor):  # its process lives
+                    continue
                 if os.stat(path, follow_symlinks=False).st_ino == os.fstat(descriptor).st_ino:  # noqa: PTH116
                     yield path, self._read(descriptor)
-            except (BlockingIOError, FileNotFoundError):  # its process lives, or another process has recorded it
+            except FileNotFoundError:  # another process has recorded it
                 continue
             except (ValueError, RecursionError) as error:
                 self.set_aside(path, str(error).splitlines()[0])
