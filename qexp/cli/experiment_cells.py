@@ -9,9 +9,9 @@ from typing import Any
 from rich.text import Text
 
 from qexp.cli.column_fitting import TableColumn
-from qexp.cli.output import status_text, value_text
+from qexp.cli.output import status_text
 from qexp.dotted_names import ABSENT, Absent
-from qexp.model import Json, Status, duration, short_names
+from qexp.model import Json, Status, duration, short_names, value_text
 from qexp.store.reads.experiment_rows import ExperimentView
 from qexp.store.reads.running_experiments import RunningExperiment
 from qexp.store.schema.value_columns import FACTS, MORE_FACTS, Column, columns, shapes

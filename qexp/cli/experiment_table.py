@@ -10,10 +10,10 @@ from rich.text import Text
 from qexp.cli import output
 from qexp.cli.column_fitting import TableColumn, fitting, shortened_cell
 from qexp.cli.experiment_cells import ExperimentCells
-from qexp.cli.output import table, value_text, wrapped
+from qexp.cli.output import table, wrapped
 from qexp.cli.terminal_writer import printable
 from qexp.dotted_names import ABSENT
-from qexp.model import Json, Status, plain, short_names
+from qexp.model import Json, Status, plain, short_names, value_text
 from qexp.store.reads.experiment_rows import ExperimentView
 from qexp.store.reads.running_experiments import RunningExperiment
 from qexp.truncation import listed, shortened

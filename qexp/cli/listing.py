@@ -89,9 +89,11 @@ def _cells(
 ) -> ExperimentCells:
     from qexp.cli.experiment_cells import ExperimentCells
     from qexp.client.attempt_records import Records
+    from qexp.store.reads.study_rows import value_names
 
     ids = [view.id for view in views if view.status is Status.RUNNING]
-    return ExperimentCells(views, *names_of(studies), Records(client).running(ids) if ids else {}, with_study)
+    running = Records(client).running(ids) if ids else {}
+    return ExperimentCells(views, *value_names(studies), running, with_study)
 
 
 def _table(
@@ -106,12 +108,6 @@ def _table(
     sorted_by = chosen([key.name.text for key in parse(sort)], cells.sources, studies, "--sort")
     alike = len({(*study.parameters, "|", *study.results) for study in studies}) == 1
     return default_table(cells, sorted_by, alike, scope)
-
-
-def names_of(studies: Sequence[StudyRow]) -> tuple[list[str], list[str]]:
-    """Return the parameters and results that studies have, in order."""
-    parameters = dict.fromkeys(name for study in studies for name in study.parameters)
-    return list(parameters), list(dict.fromkeys(name for study in studies for name in study.results))
 
 
 def _data(cells: ExperimentCells, view: ExperimentView) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qexp.cli.terminal_writer import data, echo, out, printable
-from qexp.model import Json, Status, plain, strict
+from qexp.model import Status, strict
 from qexp.truncation import listed
 
 if TYPE_CHECKING:  # slow to import, and not every command prints a table
@@ -167,15 +167,6 @@ def status_text(status: Status) -> Text:
     from rich.text import Text
 
     return Text(status, style=STYLES.get(status, ""))
-
-
-def value_text(value: Json, present: bool = True) -> str:
-    """Return a parameter or result as a cell: floats to six digits, absent ones empty."""
-    if not present:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return plain(value).replace("\n", " ")
 
 
 def confirm(question: str, count: int, yes: bool) -> None:

@@ -10,8 +10,9 @@ import click
 
 from qexp.cli.artifact_copies import copy
 from qexp.cli.options import EXPERIMENT, WholeNumber, format_option, selection_options
-from qexp.cli.output import console, headings, say, show_json, table, value_text
+from qexp.cli.output import console, headings, say, show_json, table
 from qexp.cli.terminal_writer import Stream, echo, exact
+from qexp.model import value_text
 from qexp.truncation import listed as some
 from qexp.units import size_text
 

@@ -131,16 +131,16 @@ def _interrupted(client: Client, study: str, command: str) -> int:
 
 def _report(client: Client, counts: StudyProgress, form: str) -> None:
     from qexp.cli.experiment_table import experiment_table
-    from qexp.cli.listing import names_of
     from qexp.cli.show import experiment_json
     from qexp.cli.status import counts_json, ending
+    from qexp.store.reads.study_rows import value_names
     from qexp.store.selection.selectors import Selection
 
     views = client.experiments(Selection(counts.study), None if form == "json" else _SHOWN)
     if form == "json":
         show_json({**counts_json(counts), "experiments": [experiment_json(view) for view in views]})
         return
-    console().print(experiment_table(views, *names_of(client.studies([counts.study]))))
+    console().print(experiment_table(views, *value_names(client.studies([counts.study]))))
     if counts.total > len(views):
         say(f"only the first {len(views)} are shown; 'qexp list {counts.study} --limit 0' shows all")
     say(ending(counts))

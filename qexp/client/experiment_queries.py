@@ -144,9 +144,8 @@ class _Chosen:
         condition = selectors.where(connection, selection)
         known = selectors.studies(connection, selection)
         known = study_rows.among(connection, condition) if known is None else known
-        parameters = dict.fromkeys(name for study in known for name in study.parameters)
-        results = dict.fromkeys(name for study in known for name in study.results)
-        return cls(condition, known, [*parameters], [*results], bool(selection.studies) or len(known) > 1)
+        with_study = bool(selection.studies) or len(known) > 1
+        return cls(condition, known, *study_rows.value_names(known), with_study)
 
 
 def frame_and_sources(

@@ -37,6 +37,7 @@ from qexp.model.text import (
     short_names,
     shown,
     storable_text,
+    value_text,
 )
 
 __all__ = [
@@ -76,5 +77,6 @@ __all__ = [
     "storable_text",
     "strict",
     "to_text",
+    "value_text",
     "with_recorded",
 ]

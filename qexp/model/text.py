@@ -35,6 +35,18 @@ def plain(value: Json) -> str:
     return value if isinstance(value, str) else to_text(value)
 
 
+def value_text(value: Json, present: bool = True) -> str:
+    r"""
+    Return a parameter or result as the text of a cell: floats to six digits, absent ones empty.
+
+    >>> value_text(1 / 3), value_text("two\nlines"), value_text(None, present=False)
+    ('0.333333', 'two lines', '')
+    """
+    if not present:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else plain(value).replace("\n", " ")
+
+
 def counted(number: int, noun: str) -> str:
     """
     Return a number with its noun.

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from qexp.client.listings.listing import ListColumn, Listing
 from qexp.dotted_names import ABSENT, Absent
-from qexp.model import Json, duration, plain
+from qexp.model import Json, duration, value_text
 from qexp.store.reads.experiment_rows import ExperimentView
 from qexp.store.schema.value_columns import Column, columns, shapes
 from qexp.truncation import MAX_LINE, shortened, single_line
@@ -25,7 +25,7 @@ class ExperimentList(Listing[ExperimentView]):
         """Return the id, parameters and results with their names in frames, then status, duration and error."""
         params, results = [view.params for view in shown], [view.result for view in shown]
         found = [ListColumn("id", [str(view.id) for view in shown], right=True)]
-        found += [_column(column, shown) for column in value_columns(params, results)]
+        found += [value_column(one.label, _values(one, shown)) for one in value_columns(params, results)]
         found.append(ListColumn("status", [str(view.status) for view in shown]))
         found.append(ListColumn("duration", [duration(view.duration) for view in shown], right=True))
         if any(view.error for view in shown):
@@ -40,16 +40,12 @@ def value_columns(params: Sequence[Mapping[str, Json]], results: Sequence[Mappin
     return columns(shapes(names, params), shapes(result_names, results))
 
 
-def _column(column: Column, shown: Sequence[ExperimentView]) -> ListColumn:
-    values = [column.of(view.params if column.source == "params" else view.result) for view in shown]
+def _values(column: Column, shown: Sequence[ExperimentView]) -> list[Json | Absent]:
+    return [column.of(view.params if column.source == "params" else view.result) for view in shown]
+
+
+def value_column(label: str, values: Sequence[Json | Absent]) -> ListColumn:
+    """Return a column of parameters or results: long values are cut, absent ones are empty."""
     is_numeric = all(value in (None, ABSENT) or type(value) in (int, float) for value in values)
-    return ListColumn(
-        column.label, [cell_text(value) for value in values], right=is_numeric, cut=not is_numeric, optional=True
-    )
-
-
-def cell_text(value: Json | Absent) -> str:
-    """Return a value as the text of a cell: floats to six digits, long values cut, absent ones empty."""
-    if value is ABSENT:
-        return ""
-    return f"{value:.6g}" if isinstance(value, float) else shortened(plain(value), _WIDEST)
+    cells = [shortened(value_text(value, value is not ABSENT), _WIDEST) for value in values]
+    return ListColumn(label, cells, right=is_numeric, cut=not is_numeric, optional=True)

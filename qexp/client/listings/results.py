@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from qexp.client.listings.experiments import cell_text
+from qexp.client.listings.experiments import value_column
 from qexp.client.listings.listing import ListColumn, Listing
 from qexp.dotted_names import ABSENT
 from qexp.model import Json
@@ -22,7 +22,7 @@ class ResultList(Listing[dict[str, Json]]):
     def columns(self, shown: Sequence[dict[str, Json]]) -> list[ListColumn]:
         """Return a column per name."""
         names = dict.fromkeys(name for result in shown for name in result)
-        return [_column(name, [result.get(name, ABSENT) for result in shown]) for name in names]
+        return [value_column(name, [result.get(name, ABSENT) for result in shown]) for name in names]
 
 
 def flat_results(views: Sequence[ExperimentView], study: StudyRow, with_params: bool) -> ResultList:
@@ -41,8 +41,3 @@ def flat_results(views: Sequence[ExperimentView], study: StudyRow, with_params: 
         given = {label: value for label, value in values.items() if value is not ABSENT}
         made.append({"id": view.id, **given} if with_params else given)
     return made
-
-
-def _column(name: str, values: Sequence[Json]) -> ListColumn:
-    is_numeric = all(value in (None, ABSENT) or type(value) in (int, float) for value in values)
-    return ListColumn(name, [cell_text(value) for value in values], right=is_numeric, cut=not is_numeric, optional=True)

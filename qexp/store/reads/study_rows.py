@@ -126,6 +126,15 @@ def names_by_experiment(connection: Connection, ids: Iterable[int]) -> dict[int,
     return {row[0]: row[1] for row in connection.execute(query.where(expressions.among(columns.id, ids)))}
 
 
+def value_names(studies: Iterable[StudyRow]) -> tuple[list[str], list[str]]:
+    """Return the names of the parameters and of the results that some studies have, in order."""
+    parameters, results = dict[str, None](), dict[str, None]()
+    for study in studies:
+        parameters |= dict.fromkeys(study.parameters)
+        results |= dict.fromkeys(study.results)
+    return [*parameters], [*results]
+
+
 def of(connection: Connection, condition: ColumnElement[bool], name: str | None) -> StudyRow:
     """Return the study *name*, or the one of the chosen experiments. Raises SelectorError if they have several."""
     if name is not None:
