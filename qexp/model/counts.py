@@ -11,6 +11,8 @@ class Counts(dict[Status, int]):
 
     >>> Counts({Status.PENDING: 1, Status.QUEUED: 10, Status.DONE: 40})
     51: 40 done, 11 waiting
+    >>> Counts({Status.DONE: 1000})
+    1,000: 1,000 done
     """
 
     @property
@@ -31,12 +33,16 @@ class Counts(dict[Status, int]):
     def __missing__(self, status: Status) -> int:
         return 0
 
-    def __repr__(self) -> str:
+    @property
+    def text(self) -> str:
+        """The numbers without zeros, such as `40 done, 11 waiting`."""
         shown = {str(status): self[status] for status in _FIRST}
         shown["waiting"] = self[Status.PENDING] + self[Status.QUEUED]
         shown |= {str(status): self[status] for status in (Status.PAUSED, Status.CANCELLED)}
-        parts = [f"{number} {name}" for name, number in shown.items() if number]
-        return f"{self.total}: {', '.join(parts)}" if parts else "no experiments"
+        return ", ".join(f"{number:,} {name}" for name, number in shown.items() if number) or "no experiments"
+
+    def __repr__(self) -> str:
+        return f"{self.total:,}: {self.text}" if self.total else self.text
 
 
 _FIRST = (Status.DONE, Status.FAILED, Status.RUNNING)

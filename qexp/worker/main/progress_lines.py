@@ -17,18 +17,17 @@ def progress(found: StudyProgress) -> str:
     """Return the line about a study that runs, such as `lenet: 40 done, 8 running, 12 waiting (3/s, 4 s left)`."""
     left = found.paused_at is None and found.seconds_left
     pace = ", ".join(part for part in (rate(found.rate), f"{duration(left)} left" if left else "") if part)
-    return f"{found.study}: {_numbers(found)}" + (f" ({pace})" if pace else "")
+    return f"{found.study}: {found.counts.text}" + (f" ({pace})" if pace else "")
 
 
 def settled(found: SettledStudy) -> str:
     """Return the line about a study of which nothing moves: it has finished or is paused."""
     study, numbers = found.progress.study, found.progress.counts
-    text = _numbers(found.progress)
     if found.progress.open:
-        return f"{study} is paused: {text}; 'qexp resume {study}' continues it"
+        return f"{study} is paused: {numbers.text}; 'qexp resume {study}' continues it"
     took = "" if found.seconds is None or found.seconds < 0 else f" in {duration(found.seconds)}"
     see = f"; see 'qexp errors {study}'" if numbers[Status.FAILED] else ""
-    return f"{study} finished: {text}{took}{see}"
+    return f"{study} finished: {numbers.text}{took}{see}"
 
 
 def waiting(queues: Sequence[str], state: OpenStudies) -> str:
@@ -48,15 +47,6 @@ def waiting(queues: Sequence[str], state: OpenStudies) -> str:
     for queue, number in list(state.other_queues.items())[:_NAMES]:
         parts.append(f"{_many(number, 'study waits', 'studies wait')} on queue {queue}")
     return f"waiting: {'; '.join(parts)}"
-
-
-def _numbers(found: StudyProgress) -> str:
-    """Return the numbers of experiments, without zeros."""
-    counts = found.counts
-    numbers = {str(status): counts[status] for status in (Status.DONE, Status.FAILED, Status.RUNNING)}
-    numbers["waiting"] = counts[Status.PENDING] + counts[Status.QUEUED]
-    numbers |= {str(status): counts[status] for status in (Status.PAUSED, Status.CANCELLED)}
-    return ", ".join(f"{number:,} {name}" for name, number in numbers.items() if number) or "no experiments"
 
 
 def _many(number: int, one: str, many: str) -> str:
