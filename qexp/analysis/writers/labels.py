@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qexp.analysis.table.model import Cell, Key, Note, Table
+from qexp.escapes import printable
 
 NOTHING = "—"
 """The text of a cell without a result, and of the spread of a single replicate."""
@@ -20,13 +21,7 @@ def shown(label: str) -> str:
     >>> shown("a\nb"), shown("")
     ('a\\nb', '""')
     """
-    if not label:
-        return '""'
-    return label if label.isprintable() else "".join(map(_visible, label))
-
-
-def _visible(character: str) -> str:
-    return character if character.isprintable() else character.encode("unicode_escape").decode()
+    return printable(label) if label else '""'
 
 
 def stub_heads(table: Table) -> list[str]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 
 from qexp.analysis.table.model import Cell, Note, Table
+from qexp.analysis.text_layout import width_of
 from qexp.analysis.writers.labels import column_labels, number, row_labels, sentence, shown, stub_heads
 
 _SPECIAL = re.compile(r"[\\`*_#|~$@]|\](?=[(\[])|:(?=[\w+-]+:)")
@@ -48,7 +48,7 @@ def _grid(table: Table) -> str:
         [*map(escaped, labels), *map(_cell, cells)]
         for labels, cells in zip(row_labels(table), table.cells, strict=True)
     ]
-    widths = [max(3, *map(_width, column)) for column in zip(head, *rows, strict=True)]
+    widths = [max(3, *map(width_of, column)) for column in zip(head, *rows, strict=True)]
     stubs = len(table.row_axes)
     rule = [":" + "-" * (width - 1) if index < stubs else "-" * (width - 1) + ":" for index, width in enumerate(widths)]
     return "\n".join(_line(cells, widths, stubs) for cells in (head, rule, *rows))
@@ -57,16 +57,9 @@ def _grid(table: Table) -> str:
 def _line(cells: Sequence[str], widths: Sequence[int], stubs: int) -> str:
     padded = []
     for index, (cell, width) in enumerate(zip(cells, widths, strict=True)):
-        space = " " * (width - _width(cell))
+        space = " " * (width - width_of(cell))
         padded.append(cell + space if index < stubs else space + cell)
     return f"| {' | '.join(padded)} |"
-
-
-def _width(text: str) -> int:
-    """Return the columns that text takes in an editor; wide characters take two."""
-    if text.isascii():
-        return len(text)
-    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
 
 
 def _cell(cell: Cell | None) -> str:

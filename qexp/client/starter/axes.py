@@ -16,6 +16,7 @@ from typing import Any
 from qexp.functions import Signature
 from qexp.functions.callables import annotated
 from qexp.functions.signature import Function
+from qexp.truncation import shortened
 
 EMPTY = inspect.Parameter.empty
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
@@ -118,4 +119,4 @@ def yaml_text(value: Any) -> str:
 def _shown(hint: Any) -> str:
     """Return an annotation as a person writes it."""
     text = hint.__name__ if isinstance(hint, type) and not typing.get_args(hint) else str(hint).replace("typing.", "")
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+    return shortened(text, _SHOWN)
