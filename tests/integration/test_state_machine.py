@@ -556,7 +556,9 @@ class Machine(RuleBasedStateMachine):
     def failed(self, expected, found, error):
         assert [(item.id, item.attempt) for item in found] == [(row.id, row.attempt) for row in expected]
         for row, item in zip(expected, found, strict=True):
-            row.fail(error.failure, error.fingerprint, error.message, None, item.due)
+            due = self.due(row)
+            assert (None if due is None else (due - self.clock).total_seconds()) == pytest.approx(item.retry_in)
+            row.fail(error.failure, error.fingerprint, error.message, None, due)
 
     @rule(worker=WORKER, picks=st.one_of(st.none(), st.lists(PICK, min_size=1)))
     def release(self, worker, picks):
