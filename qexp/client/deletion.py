@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -71,11 +71,14 @@ def plan(client: Client, study: str) -> DeletionPlan | None:
     Raises UnknownStudyError if there is no such study, and BusyStudyError if it cannot be deleted now.
     """
     with client.begin() as connection:
-        if study_rows.find_if_any(connection, study) is None and _interrupted(deleting.marked(connection), study):
-            return None
-        found = deletion_plan.plan(connection, study)
-        deleting.require_deletable(connection, study_rows.find(connection, study))
-        return found
+        try:
+            known = study_rows.find(connection, study)
+        except UnknownStudyError:
+            if _interrupted(deleting.marked(connection), study):
+                return None
+            raise
+        deleting.require_deletable(connection, known)
+        return deletion_plan.plan(connection, known)
 
 
 def _interrupted(marked: Sequence[MarkedStudy], name: str) -> list[MarkedStudy]:
@@ -91,11 +94,6 @@ def delete(client: Client, study: str, progress: Progress = lambda *_: None) -> 
     except UnknownStudyError:
         if not begun:
             raise
-    return complete(client, study, begun, progress)
-
-
-def complete(client: Client, study: str, begun: Sequence[MarkedStudy], progress: Progress = lambda *_: None) -> Deleted:
-    """Delete the rows of marked studies, then all files that are on the list."""
     done = [delete_rows(client, one, progress) for one in begun]
     number, size = sum(rows.snapshots.number for rows in done), sum(rows.snapshots.bytes for rows in done)
     tally = remove_files(client)
@@ -114,21 +112,11 @@ class DeletedRows:
 def delete_rows(client: Client, study: MarkedStudy, progress: Progress = lambda *_: None) -> DeletedRows:
     """Delete the rows of a marked study, and list its files for removal."""
     number = 0
-    while ids := _next_experiments(client, study):
-        for batch in _batches(ids):
-            number += _delete_batch(client, study, batch)
+    while ids := client.change(lambda connection: deleting.experiments(connection, study)):
+        for start in range(0, len(ids), _BATCH):
+            number += _delete_batch(client, study, ids[start : start + _BATCH])
             progress("deleted", number)
-    return DeletedRows(number, _finished(client, study))
-
-
-def _next_experiments(client: Client, study: MarkedStudy) -> list[int]:
-    with client.begin() as connection:
-        return deleting.experiments(connection, study)
-
-
-def _batches(ids: Sequence[int]) -> Iterator[Sequence[int]]:
-    for start in range(0, len(ids), _BATCH):
-        yield ids[start : start + _BATCH]
+    return DeletedRows(number, client.change(lambda connection: deleting.finish(connection, study)))
 
 
 def _delete_batch(client: Client, study: MarkedStudy, batch: Sequence[int]) -> int:
@@ -137,15 +125,11 @@ def _delete_batch(client: Client, study: MarkedStudy, batch: Sequence[int]) -> i
     return client.change(lambda connection: deleting.delete_experiments(connection, study, batch))
 
 
-def _finished(client: Client, study: MarkedStudy) -> SizedFiles:
-    return client.change(lambda connection: deleting.finish(connection, study))
-
-
 def remove_files(client: Client, dry_run: bool = False) -> RemovedFiles:
     """Remove the files that deleted studies have left, as far as this machine can; in a dry run, only count them."""
     tally, last, place = RemovedFiles(), "", Files(client.settings.artifacts_root)
     with ThreadPoolExecutor(_THREADS) as pool:
-        while files := _next(client, last):
+        while files := client.change(partial(deleting.deleted_files, after=last, limit=_BATCH)):
             last = files[-1].url
             reasons = list(pool.map(partial(_remove, place, dry_run), files))
             gone = [file.url for file, reason in zip(files, reasons, strict=True) if not reason]
@@ -154,11 +138,6 @@ def remove_files(client: Client, dry_run: bool = False) -> RemovedFiles:
             for file, reason in zip(files, reasons, strict=True):
                 tally.add(reason, file.size)
     return tally
-
-
-def _next(client: Client, after: str) -> list[DeletedFile]:
-    with client.begin() as connection:
-        return deleting.deleted_files(connection, after, _BATCH)
 
 
 def _remove(place: Files, dry_run: bool, file: DeletedFile) -> str:

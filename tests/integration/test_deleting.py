@@ -190,7 +190,7 @@ def test_a_deletion_that_was_killed_looks_deleted_and_continues(client, raw, ful
     made, _ = full_study()
     ids = made.ids()
     monkeypatch.setattr(deletion, "_BATCH", 1)
-    monkeypatch.setattr(deletion, "_finished", lambda *_: pytest.fail("not reached"))
+    monkeypatch.setattr(deleting, "finish", lambda *_: pytest.fail("not reached"))
 
     def dies(what, number):
         raise KeyboardInterrupt

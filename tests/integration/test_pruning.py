@@ -204,13 +204,14 @@ def test_artifacts_that_rows_name_or_attempts_write_stay_and_foreign_ones_are_na
     assert all(Path(one.url.removeprefix("file://")).exists() for one in stored)
 
 
-def test_a_snapshot_that_an_enqueue_has_locked_stays(here, raw, client, tmp_path):
+def test_a_snapshot_that_an_enqueue_has_locked_stays_and_others_go(here, raw, client, tmp_path):
     found(here)
     _, snapshot = unpack_one(here, tmp_path / "code", f"a = '{uuid.uuid4()}'\n")
-    raw.execute("INSERT INTO source VALUES (%s, 'zip', '{}', '{}')", [snapshot.digest])
+    for digest in (snapshot.digest, uuid.uuid4().hex):
+        raw.execute("INSERT INTO source VALUES (%s, 'zip', '{}', '{}')", [digest])
     with client.begin() as connection:
         sources.keep(connection, snapshot)  # as an enqueue does before it writes the revision
-        assert "snapshots of code in the database" not in found(here)
+        assert found(here)["snapshots of code in the database"] == 1  # the other one
     assert found(here) == {"snapshots of code in the database": 1}
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from qexp.client import deletion
 from qexp.client.pruning import artifacts, machine
 from qexp.client.pruning.unneeded import Unneeded
 from qexp.errors import FilesError, NotAllowedError
 from qexp.model import counted
+from qexp.store.connection import Connection
 from qexp.store.reads import deletion_plan, stored_files
 from qexp.store.reads.deletion_plan import SizedFiles
 from qexp.store.writes import dead_workers, deleting, sources
@@ -51,16 +51,17 @@ def prune(client: Client, dry_run: bool = False) -> Pruned:
     notes = list[str]()
     rows, files = _deletions(client, dry_run, notes)
     foreign = artifacts.ForeignFiles()
-    kinds = {
-        "unrecorded files in the artifacts": artifacts.unrecorded(client, foreign),
-        "snapshots of code in the database": _snapshots(client),
-        "rows of workers in the database": _workers(client),
-        "unpacked snapshots of code": machine.sources(client.settings, _needed(client)),
-        "scratch folders of attempts": machine.scratch_folders(),
-        "incomplete files": machine.parts(client.settings),
-        "cached results of earlier sources": machine.cached_results(client.settings),
-    }
-    found = [_kind(name, things, dry_run, notes) for name, things in kinds.items()]
+    files_of = partial(_kind, dry_run=dry_run, notes=notes)
+    in_database = partial(_in_database, client=client, dry_run=dry_run, notes=notes)
+    found = [
+        files_of("unrecorded files in the artifacts", artifacts.unrecorded(client, foreign)),
+        in_database("snapshots of code in the database", sources.unneeded, sources.drop_unneeded),
+        in_database("rows of workers in the database", _unneeded_workers, _drop_workers),
+        files_of("unpacked snapshots of code", machine.sources(client.settings, _needed(client))),
+        files_of("scratch folders of attempts", machine.scratch_folders()),
+        files_of("incomplete files", machine.parts(client.settings)),
+        files_of("cached results of earlier sources", machine.cached_results(client.settings)),
+    ]
     if foreign.number:
         notes.append(_left(foreign, client.settings.artifacts_root))
     return Pruned((rows, files, *found), tuple(notes), dry_run)
@@ -112,28 +113,33 @@ def _kind(name: str, things: Iterable[Unneeded], dry_run: bool, notes: list[str]
     return PrunedKind(name, number, size)
 
 
+def _in_database(
+    name: str,
+    unneeded: Callable[[Connection], SizedFiles],
+    drop: Callable[[Connection], SizedFiles],
+    client: Client,
+    dry_run: bool,
+    notes: list[str],
+) -> PrunedKind:
+    """Delete rows in one transaction, or count them in a dry run."""
+    try:
+        with client.begin() as connection:
+            found = unneeded(connection)
+        done = client.change(drop) if found.number and not dry_run else found
+    except NotAllowedError as error:
+        notes.append(f"{name} left: {error}")
+        done = SizedFiles(0, 0)
+    return PrunedKind(name, done.number, done.bytes)
+
+
+def _unneeded_workers(connection: Connection) -> SizedFiles:
+    return SizedFiles(dead_workers.unneeded(connection), 0)
+
+
+def _drop_workers(connection: Connection) -> SizedFiles:
+    return SizedFiles(dead_workers.drop_unneeded(connection), 0)
+
+
 def _needed(client: Client) -> set[str]:
     with client.begin() as connection:
         return stored_files.needed_snapshots(connection)
-
-
-def _snapshots(client: Client) -> Iterator[Unneeded]:
-    with client.begin() as connection:
-        found = sources.unneeded(connection)
-    for digest, size in found.items():
-        yield Unneeded(size, partial(_drop_snapshot, client, digest))
-
-
-def _drop_snapshot(client: Client, digest: str) -> bool:
-    return client.change(lambda connection: sources.drop_unneeded(connection, [digest])).number == 1
-
-
-def _workers(client: Client) -> Iterator[Unneeded]:
-    with client.begin() as connection:
-        found = dead_workers.unneeded(connection)
-    for worker in found:
-        yield Unneeded(0, partial(_drop_worker, client, worker))
-
-
-def _drop_worker(client: Client, worker: UUID) -> bool:
-    return client.change(lambda connection: dead_workers.drop(connection, [worker])) == 1

@@ -8,7 +8,8 @@ from sqlalchemy import Select, Table, exists, func, select, text
 
 from qexp.model import Status
 from qexp.store.connection import Connection
-from qexp.store.reads import study_progress, study_rows
+from qexp.store.reads import study_progress
+from qexp.store.reads.study_rows import StudyRow
 from qexp.store.schema import tables
 
 MOST_COUNTED = 1_000_000
@@ -44,9 +45,8 @@ class DeletionPlan:
     """Snapshots that stay, since other studies have them too."""
 
 
-def plan(connection: Connection, name: str) -> DeletionPlan:
+def plan(connection: Connection, study: StudyRow) -> DeletionPlan:
     """Return the parts of a study that its deletion removes."""
-    study = study_rows.find(connection, name)
     counts = study_progress.count_by_status(connection, tables.experiment.c.study == study.id)
     used = select(tables.revision.c.source).where(tables.revision.c.study == study.id).scalar_subquery()
     other = tables.revision.alias("other").c
@@ -56,7 +56,7 @@ def plan(connection: Connection, name: str) -> DeletionPlan:
     )
     own = connection.execute(archives.where(~shared)).one()
     return DeletionPlan(
-        study=name,
+        study=study.name,
         experiments=counts.total,
         waiting=counts.open - counts[Status.RUNNING],
         attempts=_number(connection, _of_study(tables.attempt, study.id)),

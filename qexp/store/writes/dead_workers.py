@@ -1,10 +1,8 @@
-"""Find and delete the rows of workers that stopped long ago, and that no attempt names."""
+"""Count and delete the rows of workers that stopped long ago, and that no attempt names."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import timedelta
-from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, delete, exists, func, select
 
@@ -16,14 +14,14 @@ _GONE = timedelta(days=7)
 """A worker that is silent for less may come back, such as that of a laptop that sleeps."""
 
 
-def unneeded(connection: Connection) -> list[UUID]:
-    """Return the workers that were silent for a week, and that neither an attempt nor an experiment names."""
-    return list(connection.execute(select(tables.worker.c.id).where(_is_unneeded())).scalars())
+def unneeded(connection: Connection) -> int:
+    """Return how many workers were silent for a week and are named neither by an attempt nor by an experiment."""
+    return connection.execute(select(func.count()).select_from(tables.worker).where(_is_unneeded())).scalar_one()
 
 
-def drop(connection: Connection, workers: Sequence[UUID]) -> int:
-    """Delete those of some workers that are unneeded, and return their number."""
-    return connection.execute(delete(tables.worker).where(tables.worker.c.id.in_(workers), _is_unneeded())).rowcount
+def drop_unneeded(connection: Connection) -> int:
+    """Delete the unneeded workers, and return their number."""
+    return connection.execute(delete(tables.worker).where(_is_unneeded())).rowcount
 
 
 def _is_unneeded() -> ColumnElement[bool]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from sqlalchemy import ColumnElement, delete, exists, func, select
+from sqlalchemy import ColumnElement, delete, exists, func, select, true
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from qexp.store.connection import Connection
@@ -30,22 +30,23 @@ def keep(connection: Connection, snapshot: Snapshot) -> None:
         kept = connection.execute(query).scalar()
 
 
-def drop_unneeded(connection: Connection, digests: Sequence[str]) -> SizedFiles:
-    """Delete those of some snapshots that no revision has, and return their number and bytes."""
+def drop_unneeded(connection: Connection, digests: Sequence[str] | None = None) -> SizedFiles:
+    """Delete the snapshots that no revision has, or those of some *digests*; return their number and bytes."""
     columns = tables.source.c
+    chosen = true() if digests is None else columns.digest.in_(digests)
     # a transaction that is about to use a snapshot has locked it; the second statement sees what it has written
-    free = select(columns.digest).where(columns.digest.in_(digests), ~_is_used()).with_for_update(skip_locked=True)
+    free = select(columns.digest).where(chosen, ~_is_used()).with_for_update(skip_locked=True)
     found = connection.execute(free).scalars().all()
     gone = delete(tables.source).where(columns.digest.in_(found), ~_is_used())
     sizes = connection.execute(gone.returning(func.octet_length(columns.archive))).scalars().all()
     return SizedFiles(len(sizes), sum(sizes))
 
 
-def unneeded(connection: Connection) -> dict[str, int]:
-    """Return the digests of the snapshots that no revision has, and their bytes."""
-    columns = tables.source.c
-    query = select(columns.digest, func.octet_length(columns.archive)).where(~_is_used())
-    return {row[0]: row[1] for row in connection.execute(query)}
+def unneeded(connection: Connection) -> SizedFiles:
+    """Return the number and bytes of the snapshots that no revision has."""
+    size = func.coalesce(func.sum(func.octet_length(tables.source.c.archive)), 0)
+    number, total = connection.execute(select(func.count(), size).where(~_is_used())).one()
+    return SizedFiles(number, int(total))
 
 
 def _is_used() -> ColumnElement[bool]:
