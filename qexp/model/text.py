@@ -8,6 +8,8 @@ from typing import Any
 from qexp.model.canonical import Json, to_text
 from qexp.truncation import shortened
 
+_MICROSECOND = 1e-6
+
 
 def storable_text(text: str) -> str:
     r"""
@@ -136,9 +138,11 @@ def duration(seconds: float | None) -> str:
     """
     if seconds is None:
         return ""
-    if seconds < 1:
-        return f"{seconds * 1000:.2g} ms" if seconds < 0.1 else f"{seconds * 1000:.0f} ms"
-    if seconds < 60:
+    if seconds < _MICROSECOND:
+        return "0 ms"
+    if (milliseconds := seconds * 1000) < 999.5:
+        return f"{milliseconds:.2g} ms" if milliseconds < 99.5 else f"{milliseconds:.0f} ms"
+    if seconds < 59.95:
         return f"{seconds:.3g} s"
     minutes, whole = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
@@ -170,8 +174,11 @@ def rate(per_second: float | None) -> str:
     """
     if per_second is None:
         return ""
-    if per_second >= 100:
-        return f"{per_second:,.0f}/s"
-    if per_second >= 1:
-        return f"{per_second:.3g}/s"
-    return f"{per_second * 60:.3g}/min" if per_second * 60 >= 1 else f"{per_second * 3600:.3g}/h"
+    for unit, number in (("s", per_second), ("min", per_second * 60)):
+        if number >= 0.9995:  # three digits of a smaller number do not make 1
+            return f"{_three_digits(number)}/{unit}"
+    return f"{_three_digits(per_second * 3600)}/h"
+
+
+def _three_digits(number: float) -> str:
+    return f"{number:,.0f}" if number >= 99.95 else f"{number:.3g}"
