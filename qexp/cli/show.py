@@ -102,8 +102,8 @@ def errors_(selection: Selection, form: str) -> None:
     """
     Group failures by error, each with the command to run them again.
 
-    A group is the type of an exception and the functions of your code that it passed through. The message is the
-    newest one; 'qexp show' has all of a long message.
+    A group is the type of an exception, the functions of your code that it passed through, and the statement that
+    raised it. The message is the newest one; 'qexp show' has all of a long message.
 
     \b
       qexp errors lenet

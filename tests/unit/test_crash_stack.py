@@ -47,6 +47,16 @@ def test_the_fingerprint_depends_on_the_signal_and_the_users_frames_but_not_on_l
     assert with_stack(tmp_path, STACK, crash_error("signal 6 (SIGABRT)", "SIGABRT")).fingerprint != found
 
 
+def test_statements_of_one_function_are_different_errors(tmp_path):
+    (tmp_path / "model.py").write_text("a = 1\ndef fit():\n    read()\n\n    write()\n")
+    found = [
+        with_stack(tmp_path, STACK.replace("/code/", f"{tmp_path}/").replace("line 5", f"line {line}"), folder=tmp_path)
+        for line in (3, 5)
+    ]
+    assert [error.frame for error in found] == ["model.py:3 in fit", "model.py:5 in fit"]
+    assert found[0].fingerprint != found[1].fingerprint
+
+
 def test_files_of_the_snapshot_have_their_names_in_the_grids_folder(tmp_path):
     found = with_stack(tmp_path, STACK, folder=tmp_path.parent / "code", original=tmp_path)
     assert found.frame == "model.py:5 in fit"

@@ -10,11 +10,12 @@ from qexp.model import Failure
 from qexp.settings import Settings
 from qexp.worker import password_masking
 from qexp.worker.attempt import failure
+from qexp.worker.attempt.failure import describe
 
 
 @pytest.fixture
 def error(tmp_path):
-    def error(source, folder="one", **values):
+    def error(source, folder="one", failure=Failure.ERROR, **values):
         path = tmp_path / folder
         path.mkdir(exist_ok=True)
         (path / "experiment.py").write_text(source)
@@ -22,7 +23,7 @@ def error(tmp_path):
             function = resolve("experiment:f", path)
             with pytest.raises(BaseException) as caught:
                 function(**values)
-            return failure.describe(caught.value, Failure.ERROR, path)
+            return describe(caught.value, failure, path)
 
     return error
 
@@ -44,9 +45,55 @@ def test_another_type_or_another_function_is_another_error(error):
     assert len({error(source).fingerprint for source in kinds}) == 3
 
 
+SEVERAL = """
+def f(case):
+    if case == 0:
+        raise ValueError("data file missing")
+    if case == 1:
+        raise ValueError(
+            "labels do not match"
+        )
+    if case == 2:
+        raise ValueError(
+            "the learning rate is negative"
+        )
+    raise ValueError(f"case = {case}")
+"""
+
+
+def test_statements_of_one_function_are_different_errors_and_messages_of_one_statement_are_not(error):
+    assert len({error(SEVERAL, case=case).fingerprint for case in range(4)}) == 4
+    assert error(SEVERAL, case=3).fingerprint == error(SEVERAL, case=4).fingerprint
+
+
+def test_edits_around_a_statement_and_its_indentation_do_not_make_another_error(error):
+    other = SEVERAL.replace("def f", "LATER = 1\n\n\ndef f")
+    other = other.replace("        raise", "        if True:\n            raise")
+    for case in range(4):
+        assert error(SEVERAL, case=case).fingerprint == error(other, case=case).fingerprint
+
+
+def test_a_line_that_calls_what_fails_elsewhere_does_not_count(error):
+    source = "def g():\n    raise ValueError\ndef f(x):\n    if x:\n        g()\n    g()\n"
+    assert error(source, x=0).fingerprint == error(source, x=1).fingerprint
+
+
+def test_statuses_of_an_exit_are_different_errors_and_its_messages_are_not(error):
+    source = "import sys\ndef f(status):\n    sys.exit(status)\n"
+    numbers = {error(source, status=status).fingerprint for status in (0, 3, 10**5000)}
+    texts = {error(source, status=status).fingerprint for status in ("no data", "no labels", None)}
+    assert (len(numbers), len(texts), len(numbers | texts)) == (3, 1, 4)
+
+
+def test_a_timeout_is_one_error_whatever_line_it_reaches(error):
+    source = "def f(x):\n    if x:\n        raise ValueError(1)\n    raise ValueError(2)\n"
+    reached = {error(source, failure=Failure.TIMEOUT, x=x).fingerprint for x in (0, 1)}
+    assert len(reached) == 1
+
+
 def test_frames_of_libraries_do_not_count(error):
-    one = error("import json\ndef f():\n    json.loads('{')\n")
-    two = error("import json\ndef f():\n    json.loads('[1,]')\n")
+    source = "import json\ndef f(text):\n    json.loads(text)\n"
+    one, two = error(source, text="{"), error(source, text="[1,]")
     assert one.fingerprint == two.fingerprint
     assert one.frame == "experiment.py:3 in f"
     assert "json/decoder.py" in one.traceback

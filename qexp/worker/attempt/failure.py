@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import linecache
 import sys
 import sysconfig
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from traceback import FrameSummary
 from types import TracebackType
+from typing import Any
 
 from qexp.errors import QexpError, ResultError
 from qexp.functions.guarded_calls import is_order, message_of, traceback_of, type_of
@@ -20,6 +22,7 @@ from qexp.worker.attempt import missing_files
 from qexp.worker.password_masking import mask
 
 _OWN = f"{Path(__file__).resolve().parents[2]}/"
+_CODE: Callable[[BaseException], Any] = SystemExit.__dict__["code"].__get__
 _INSTALLED = ("/site-packages/", "/dist-packages/")
 _PYTHON = tuple({f"{sysconfig.get_paths()['stdlib']}/", f"{sys.base_prefix}/"})
 
@@ -29,8 +32,8 @@ def describe(error: BaseException, failure: Failure, folder: Path | None) -> Err
     Return the error that an attempt stores for an exception: type, message, traceback, last frame and fingerprint.
 
     Frames below the grid's *folder* are the user's code, on any host. The fingerprint of qexp's own errors includes
-    their message. A failed import has the traceback of its cause. The message of a missing file has advice. An
-    exception that cannot be formatted is described by its type and message.
+    their message, and that of a SystemExit its status. A failed import has the traceback of its cause. The message of
+    a missing file has advice. An exception that cannot be formatted is described by its type and message.
     """
     kind, message = storable_text(type_of(error)), stored(message_of(error))
     own = issubclass(type(error), QexpError)
@@ -50,7 +53,9 @@ def describe(error: BaseException, failure: Failure, folder: Path | None) -> Err
     frames = list(user_frames(stack, folder))
     shown_frames = frames or ([] if own else list(stack))
     last = shown_frames[-1] if shown_frames else None
-    found = marks(frames, folder)
+    # a timeout and the limit of recursion hit any line
+    anywhere = failure == Failure.TIMEOUT or issubclass(type(error), RecursionError)
+    found = [*marks(frames, folder, statement=not anywhere), *_exit_status(error)]
     return Error(
         failure=failure,
         type=kind,
@@ -96,7 +101,7 @@ def stored(text: str) -> str:
 
 def fingerprint(kind: str, frames: list[str]) -> str:
     """
-    Return 12 hexadecimal digits that are equal for errors of the same type in the same frames of the user's code.
+    Return 12 hexadecimal digits that are equal for errors of the same type with the same `marks`.
 
     Line numbers and values are ignored, so an edit above the line or another parameter does not make another error.
     Equal frames in a row (recursion) count once.
@@ -127,9 +132,24 @@ def user_frames(stack: Iterable[FrameSummary], folder: Path | None) -> Iterator[
             yield frame
 
 
-def marks(frames: Iterable[FrameSummary], folder: Path | None) -> list[str]:
-    """Return frames as texts for a fingerprint, which are equal on each host."""
-    return [f"{_relative(frame.filename, folder)}:{frame.name}" for frame in frames]
+def marks(frames: Sequence[FrameSummary], folder: Path | None, statement: bool = True) -> list[str]:
+    """Return frames as texts for a fingerprint, equal on each host, with the *statement* that the last frame runs."""
+    found = [f"{_relative(frame.filename, folder)}:{frame.name}" for frame in frames]
+    return [*found, *[text for text in map(_statement, frames[-1:]) if statement and text]]
+
+
+def _statement(frame: FrameSummary) -> str:
+    """Return the source text of a frame's statement without line breaks and indentation; empty if it is unknown."""
+    linecache.checkcache(frame.filename)
+    first = max(frame.lineno or 0, 1)
+    lines = linecache.getlines(frame.filename)[first - 1 : max(first, frame.end_lineno or 0)]
+    return " ".join("".join(lines).split())
+
+
+def _exit_status(error: BaseException) -> list[str]:
+    """Return the status of a SystemExit as a text for a fingerprint."""
+    status = _CODE(error) if issubclass(type(error), SystemExit) else None
+    return [f"status {status:x}"] if type(status) is int else []
 
 
 def _relative(file: str, folder: Path | None) -> str:
