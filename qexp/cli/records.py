@@ -19,6 +19,7 @@ from qexp.units import size_text
 if TYPE_CHECKING:
     import pandas as pd
 
+    from qexp.client import Records
     from qexp.store.reads.records import Artifact, CodeSnapshot
     from qexp.store.selection.selectors import Selection
 
@@ -97,7 +98,16 @@ def metrics_(
     elif listed:
         console().print(_rows(frame))
     else:
-        _show_series(frame, records.lists(selection), with_study=bool(selection.studies))
+        lists = records.lists(selection)
+        _show_series(frame, lists, with_study=bool(selection.studies))
+        if not len(frame) and not lists:
+            text = "no series was recorded; record one in your function with context.metric(step, loss=…)"
+            say(_without(records, selection, text))
+
+
+def _without(records: Records, selection: Selection, text: str) -> str:
+    """Return *text*, or that no experiment matches the selection."""
+    return text if records.has_experiments(selection) else "no experiment matches"
 
 
 def _show_series(frame: pd.DataFrame, lists: list[str], with_study: bool) -> None:
@@ -112,8 +122,6 @@ def _show_series(frame: pd.DataFrame, lists: list[str], with_study: bool) -> Non
         console().print(table(columns, rows))
     if lists:
         say(f"lists: {', '.join(lists)}; --list NAME shows their rows")
-    elif not len(frame):
-        say("no series was recorded; record one in your function with context.metric(step, loss=…)")
 
 
 def _summary(values: pd.Series[float]) -> list[float]:
@@ -183,7 +191,8 @@ def artifacts_(selection: Selection, name: str | None, output: str | None, overw
     elif found:
         console().print(_artifacts(found))
     else:
-        say("no artifacts; keep a file in your function with context.artifact(name, path_or_bytes)")
+        text = "no artifacts; keep a file in your function with context.artifact(name, path_or_bytes)"
+        say(_without(records, selection, text))
 
 
 def _names(found: list[Artifact]) -> str:

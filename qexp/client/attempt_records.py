@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import text
+from sqlalchemy import ColumnElement, text
 
 from qexp.client import experiment_queries
 from qexp.client.client import Client
-from qexp.errors import ContextError
+from qexp.errors import ContextError, nearest
 from qexp.file_storage import Files
 from qexp.model import OutputPiece
 from qexp.store.connection import Connection
@@ -19,9 +19,13 @@ from qexp.store.reads import records, running_experiments, study_rows
 from qexp.store.reads.running_experiments import RunningExperiment
 from qexp.store.selection import selectors
 from qexp.store.selection.selectors import Selection
+from qexp.truncation import listed
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_NAMED = 8
+"""The most names of series in a message."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,11 @@ class Records:
     def metrics(
         self, selection: Selection, names: Sequence[str] = (), every: bool = False, params: bool = False
     ) -> pd.DataFrame:
-        """Return the series of the selected experiments as a long frame; see `qexp.metrics`."""
+        """
+        Return the series of the selected experiments as a long frame; see `qexp.metrics`.
+
+        Raises ContextError for a name that none of them has, unless they have no series at all.
+        """
         from qexp.analysis.series_frames import long_frame, with_parameters
 
         with self._client.begin() as connection:
@@ -79,6 +87,9 @@ class Records:
             connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
             condition = selectors.where(connection, selection)
             points = long_frame(records.series(connection, condition, names, every))
+            found = set(points["name"].unique())
+            if absent := [name for name in names if name not in found]:
+                _require_series(connection, condition, absent[0])
             frame = _with_study(connection, selection, points)
             if not params:
                 return frame
@@ -100,6 +111,10 @@ class Records:
         """Return the names of the lists that the selected experiments have."""
         with self._client.begin() as connection:
             return records.lists(connection, selectors.where(connection, selection))
+
+    def has_experiments(self, selection: Selection) -> bool:
+        """Say whether the selection chooses any experiment."""
+        return bool(self._client.experiments(selection, limit=1))
 
     def artifacts(self, selection: Selection) -> list[records.Artifact]:
         """Return the artifacts of the selected experiments."""
@@ -133,6 +148,14 @@ class Records:
             condition = selectors.where(connection, Selection(ids=((experiment, experiment),)))
             function = study_rows.of(connection, condition, None).function
             return records.source(connection, experiment, attempt), function
+
+
+def _require_series(connection: Connection, condition: ColumnElement[bool], name: str) -> None:
+    """Raise ContextError if the chosen experiments have series, but none with this name."""
+    known = records.series_names(connection, condition)
+    if known and name not in known:
+        hint = nearest(name, known) or f"; the series are: {listed(known, _NAMED)}"
+        raise ContextError(f"none of these experiments has a series {name!r}{hint}")
 
 
 def _with_study(connection: Connection, selection: Selection, frame: pd.DataFrame) -> pd.DataFrame:

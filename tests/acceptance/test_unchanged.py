@@ -30,6 +30,10 @@ def test_commands_that_change_nothing_say_what_they_found_and_what_they_expect(s
         "none of them is running: 2 experiments are done, 1 has failed"
     )
     assert said("cancel", made.name, "--where", "x = 4") == "no experiment matches"
+    assert said("metrics", made.name, "--where", "x = 4") == "no experiment matches"
+    assert said("metrics", made.name).startswith("no series was recorded; record one")
+    assert said("artifacts", made.name, "--where", "x = 4") == "no experiment matches"
+    assert said("artifacts", made.name).startswith("no artifacts; keep a file")
     assert said("requeue", made.name, "--status", "cancelled") == (
         "none of them is cancelled: 2 experiments are done, 1 has failed"
     )

@@ -68,6 +68,17 @@ def test_studies_are_chosen_by_patterns_and_states(study, client, raw, tmp_path)
         qexp.studies("no_such_study")
 
 
+def test_an_empty_list_of_studies_says_why(study, client, raw, tmp_path):
+    other = made_study(client, raw, tmp_path / "other", "finished").enqueue({"lr": [1]}).finish(lambda _: {"y": 1})
+    pattern = f"{other.name[:-1]}?"
+    assert repr(qexp.studies(pattern, only_open=True)) == "none of these studies has unfinished experiments"
+    assert repr(qexp.studies(pattern, archived=True)) == "none of these studies is archived"
+    qexp.Study(other.name).archive()
+    found = qexp.studies(pattern)
+    assert repr(found) == "all of these studies are archived; archived=True chooses them"
+    assert found._repr_html_() == f"<p>{found!r}</p>"
+
+
 def test_experiments_are_listed_with_parameters_and_results(study, made):
     found = study.experiments(status="done")
     assert [view.params["lr"] for view in found] == [0.25, 0.5]
@@ -231,7 +242,13 @@ def test_series_have_parameters_as_columns(client, raw, tmp_path):
     assert frame["param.step"].tolist() == [8] * 6
     assert len(qexp.Study(made.name).metrics(params=True)) == 12
     # And also without any point
-    assert [*qexp.metrics(made.name, "other", params=True).columns[:7]] == [*plain.columns, "lr"]
+    assert [*qexp.metrics(made.name, where="lr = 0.3", params=True).columns[:7]] == [*plain.columns, "lr"]
+    # And a wrong name is refused, but not where nothing was recorded yet
+    with pytest.raises(ContextError, match=r"none of these experiments has a series 'los' \(did you mean 'loss'\?\)"):
+        qexp.metrics(made.name, "acc", "los")
+    with pytest.raises(ContextError, match="has a series 'speed'; the series are: acc, loss"):
+        qexp.Study(made.name).metrics("speed")
+    assert len(qexp.metrics(made.name, "los", where="lr = 0.3")) == 0
 
 
 class RecordedBar:

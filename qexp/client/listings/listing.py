@@ -57,6 +57,10 @@ class Listing(list[T]):
         """Return lines below the table."""
         return []
 
+    def text_if_empty(self) -> str:
+        """Return the text of this list while it is empty."""
+        return self.empty
+
     def shown(self) -> Self:
         """Return the items whose rows are shown."""
         return self[-self.most :] if self.shows_last else self[: self.most]
@@ -68,13 +72,13 @@ class Listing(list[T]):
 
     def __repr__(self) -> str:
         if not self:
-            return self.empty
+            return self.text_if_empty()
         columns, notes = self._shown()
         return "\n".join([*text_lines(columns, shutil.get_terminal_size(_SIZE).columns), *map(printable, notes)])
 
     def _repr_html_(self) -> str:
         if not self:
-            return tag("p", self.empty)
+            return tag("p", self.text_if_empty())
         columns, notes = self._shown()
         return join(html_table(columns), [tag("p", note) for note in notes])
 

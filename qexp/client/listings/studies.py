@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from qexp.client.client import Client
@@ -16,6 +16,14 @@ class Studies(Listing[StudyProgress]):
 
     empty: ClassVar[str] = "no studies yet: start with qexp.enqueue"
     shows_last: ClassVar[bool] = True
+
+    def __init__(self, studies: Iterable[StudyProgress] = (), absence: str | None = None) -> None:
+        super().__init__(studies)
+        self._absence = absence
+
+    def text_if_empty(self) -> str:
+        """Return why no study was chosen."""
+        return self._absence or self.empty
 
     def columns(self, shown: Sequence[StudyProgress]) -> list[ListColumn]:
         """Return a column per status that any study has, and the rate."""
@@ -53,4 +61,15 @@ def studies(
     Each item has `study` (the name), `counts` (by status), `total`, `rate` (experiments per second, None if none has
     ended lately), `seconds_left`, `paused_at` and `pause_reason`. Raises UnknownStudyError for an unknown name.
     """
-    return Studies((client or Client()).overview(names, limit, archived, only_open).shown)
+    found = (client or Client()).overview(names, limit, archived, only_open)
+    return Studies(found.shown, _absence(names, found.others, only_open, archived))
+
+
+def _absence(names: Sequence[str], others: int, only_open: bool, archived: bool) -> str | None:
+    """Return why no study was chosen, or None if there is none at all."""
+    if archived or only_open:
+        subject = "none of these studies" if names else "no study"
+        return f"{subject} {'is archived' if archived else 'has unfinished experiments'}"
+    if others:
+        return f"{'all of these' if names else 'all'} studies are archived; archived=True chooses them"
+    return None

@@ -92,6 +92,19 @@ def series(
         yield tuple(row)
 
 
+def series_names(connection: Connection, condition: ColumnElement[bool]) -> list[str]:
+    """Return the names of the series that the chosen experiments have."""
+    columns = tables.metric.c
+    query = (
+        select(columns.name)
+        .join_from(tables.metric, tables.experiment, tables.experiment.c.id == columns.experiment)
+        .where(condition)
+        .distinct()
+        .order_by(columns.name)
+    )
+    return list(connection.execute(query).scalars())
+
+
 def begun_again(condition: ColumnElement[bool], names: Sequence[str] = ()) -> Subquery:
     """Return, for each series of an attempt, the first step that later attempts recorded; None: none did."""
     columns = tables.metric.c
