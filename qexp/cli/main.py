@@ -45,7 +45,7 @@ SECTIONS: Mapping[str, Mapping[str, CommandEntry]] = {
     },
     "Look at them": {
         "status": CommandEntry("status", "Count the experiments of studies by status."),
-        "list": CommandEntry("listing", "List experiments with their parameters and results."),
+        "list": CommandEntry("experiment_list", "List experiments with their parameters and results."),
         "show": CommandEntry("show", "Show all about an experiment: parameters, result, attempts."),
         "explain": CommandEntry("show", "Say why an experiment is in its state, and how to change it."),
         "workers": CommandEntry("worker_list", "List the workers: host, state, experiments, last heartbeat."),
