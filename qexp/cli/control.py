@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from qexp.cli.enqueue import unarchived
+from qexp.cli.nothing_changed import say_why
 from qexp.cli.options import format_option, is_one_name, selection_options, split_names, yes_option
 from qexp.cli.output import confirm, say, show_json
 from qexp.cli.terminal_writer import echo
-from qexp.cli.unchanged import say_why
 from qexp.errors import SelectorError
 from qexp.model import CLOSED, OPEN, Status, compact
 from qexp.truncation import listed

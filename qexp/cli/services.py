@@ -44,7 +44,7 @@ def down_(wait: bool, yes: bool) -> None:
     workers until 'qexp up'.
     """
     from qexp import services
-    from qexp.cli.stopping import confirm_stop, say_what_remains
+    from qexp.cli.down_question import confirm_stop, say_what_remains
     from qexp.client.connected_workers import connected_workers
 
     settings = load()
