@@ -13,7 +13,7 @@ from qexp.client.client import Client
 from qexp.client.listings.studies import Studies
 from qexp.client.progress import counting
 from qexp.client.study_control import StudyControl
-from qexp.client.study_records import StudyRecords
+from qexp.client.study_reads import StudyReads
 from qexp.errors import QexpError
 from qexp.functions import reference
 from qexp.progress_bars import progress_bar
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from qexp.store.reads.staleness_model import Staleness
 
 
-class Study(StudyControl, StudyRecords):
+class Study(StudyControl, StudyReads):
     """An existing study, by name. Every method reads the database again."""
 
     def __repr__(self) -> str:

@@ -25,7 +25,7 @@ _FOLLOW_INTERVAL = 0.5
 """Seconds between two looks at the output of a running attempt."""
 
 
-class StudyRecords(NamedStudy):
+class StudyReads(NamedStudy):
     """A study whose experiments can be read."""
 
     def experiments(
