@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from qexp.client.pruning.unneeded import Unneeded
 from qexp.file_storage import Files, PlacedFile
-from qexp.store.reads import stored_files, study_rows
+from qexp.store.reads import needed_files, study_rows
 
 if TYPE_CHECKING:
     from qexp.client.client import Client
@@ -40,8 +40,8 @@ def unrecorded(client: Client, foreign: ForeignFiles) -> Iterator[Unneeded]:
         owners = {int(match[2]): match[1] for _, match in batch}
         with client.begin() as connection:
             studies = study_rows.names_by_experiment(connection, [*owners])
-            attempts = stored_files.running(connection, [*owners])
-            named = stored_files.named(connection, [*owners])
+            attempts = needed_files.running(connection, [*owners])
+            named = needed_files.named(connection, [*owners])
         for found, match in batch:
             number, attempt = int(match[2]), int(match[3])
             if studies.get(number) != match[1]:

@@ -13,7 +13,7 @@ from qexp.client.pruning.unneeded import Unneeded
 from qexp.errors import FilesError, NotAllowedError
 from qexp.model import counted
 from qexp.store.connection import Connection
-from qexp.store.reads import deletion_plan, stored_files
+from qexp.store.reads import deletion_plan, needed_files
 from qexp.store.reads.deletion_plan import SizedFiles
 from qexp.store.writes import dead_workers, deleting, sources
 from qexp.truncation import listed
@@ -142,4 +142,4 @@ def _drop_workers(connection: Connection) -> SizedFiles:
 
 def _needed(client: Client) -> set[str]:
     with client.begin() as connection:
-        return stored_files.needed_snapshots(connection)
+        return needed_files.needed_snapshots(connection)
