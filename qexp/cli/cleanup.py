@@ -31,7 +31,7 @@ def delete_(study: str, yes: bool, form: str) -> None:
     experiments run, it refuses. If it is interrupted, the same command continues. 'qexp archive' only hides a study.
     """
     from qexp.client import Client
-    from qexp.client.progress import counting
+    from qexp.client.study_bars import delayed_bar
 
     client = Client(keeps=True)
     plan = client.deletion(study)
@@ -40,7 +40,7 @@ def delete_(study: str, yes: bool, form: str) -> None:
     elif not yes:
         _ask(plan)
     try:
-        with counting(plan.experiments if plan else 0) as progress:
+        with delayed_bar(plan.experiments if plan else 0) as progress:
             done = client.delete_study(study, progress)
     except KeyboardInterrupt:
         say(wrapped(f"the deletion of {study} is not complete; 'qexp delete {study}' continues it"))

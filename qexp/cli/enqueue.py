@@ -69,11 +69,11 @@ def enqueue_with_progress(grid: Grid) -> Enqueued:
     from qexp.client import Client
     from qexp.client.enqueue_notices import in_shell, limited, notices
     from qexp.client.function_check import checked
-    from qexp.client.progress import counting
+    from qexp.client.study_bars import delayed_bar
 
     grid = checked(grid)  # warnings depend on the function's annotations
     _warn(limited(grid.warnings()))
-    with counting(len(grid)) as progress:
+    with delayed_bar(len(grid)) as progress:
         done = Client(keeps=True).enqueue(grid, progress)
     _warn(notices(grid, done, in_shell(done.study)))
     if done.unarchived:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from qexp.cli.output import say
-from qexp.client import Client, progress
+from qexp.client import Client, study_bars
 from qexp.store.reads.study_progress import StudyProgress
 
 _QUIET_INTERVAL = 30.0
@@ -19,7 +19,7 @@ def wait_with_progress(
     study: str,
     timeout: float | None = None,
     check: Callable[[], None] = lambda: None,
-    interrupted: str = progress.INTERRUPTED,
+    interrupted: str = study_bars.INTERRUPTED,
 ) -> StudyProgress:
     """
     Wait for a study with a live bar, or with lines in a log; call *check* at each poll.
@@ -28,7 +28,7 @@ def wait_with_progress(
     """
     if not sys.stderr.isatty():
         return _lines(client, study, timeout, check)
-    return progress.wait(client, study, timeout, check, interrupted=interrupted)
+    return study_bars.wait(client, study, timeout, check, interrupted=interrupted)
 
 
 def _lines(client: Client, study: str, timeout: float | None, check: Callable[[], None]) -> StudyProgress:
@@ -38,6 +38,6 @@ def _lines(client: Client, study: str, timeout: float | None, check: Callable[[]
         nonlocal last
         if counts.open and time.monotonic() - last > _QUIET_INTERVAL:
             last = time.monotonic()
-            say(f"{study}: {counts.closed} of {counts.total} finished  {progress.news(counts)}")
+            say(f"{study}: {counts.closed} of {counts.total} finished  {study_bars.news(counts)}")
 
     return client.wait(study, update, timeout, check)

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qexp.analysis.html_elements import tag
-from qexp.client import progress as waiting
+from qexp.client import study_bars
 from qexp.client.attempt_records import Records
 from qexp.client.client import Client
 from qexp.client.listings.studies import Studies
-from qexp.client.progress import counting
+from qexp.client.study_bars import delayed_bar
 from qexp.client.study_control import StudyControl
 from qexp.client.study_reads import StudyReads
 from qexp.errors import QexpError
@@ -59,7 +59,7 @@ class Study(StudyControl, StudyReads):
         rows that the function does not take, and adds nothing then.
         """
         rows = rows if isinstance(rows, Mapping) else list(rows)
-        with counting(len(rows), progress) as update:
+        with delayed_bar(len(rows), progress) as update:
             return self._client.extend(self.name, rows, update).new
 
     def wait(self, timeout: float | None = None, *, progress: bool = True) -> study_progress.StudyProgress:
@@ -71,7 +71,7 @@ class Study(StudyControl, StudyReads):
         after *timeout* seconds, if given; the study keeps running then, too.
         """
         try:
-            return waiting.wait(self._client, self.name, timeout, bar=progress_bar(progress))
+            return study_bars.wait(self._client, self.name, timeout, bar=progress_bar(progress))
         except KeyboardInterrupt:
             message = f"{self.name} keeps running; wait again with study.wait(), stop it with study.pause()"
             raise KeyboardInterrupt(message) from None
@@ -223,7 +223,7 @@ def enqueue(
 
     client = Client()
     made = checked(grid_of(grid, keys, set or {}))
-    with counting(len(made), progress) as update:
+    with delayed_bar(len(made), progress) as update:
         done = client.enqueue(made, update)
     warn(made, done, stacklevel=2)
     return Study(done.study, client)

@@ -219,9 +219,9 @@ def test_an_edited_module_is_enqueued_from_the_same_cell(queue, notebook, name, 
 
 def test_a_long_enqueue_shows_a_bar(notebook, name):
     notebook.run(f"""
-        import qexp, qexp.client.progress
+        import qexp, qexp.client.study_bars
         from experiment import train
-        qexp.client.progress._PATIENCE = 0  # seconds before the bar appears
+        qexp.client.study_bars._PATIENCE = 0  # seconds before the bar appears
         keys = {{"parameters": {{"lr": range(10_001)}}, "study": "{name}", "queue": "{name}"}}
     """)
     assert notebook.run("study = qexp.enqueue(train, **keys, progress=False)").outputs == 0

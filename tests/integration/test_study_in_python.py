@@ -10,7 +10,7 @@ import pytest
 from study_support import made_study
 
 import qexp
-from qexp.client import progress
+from qexp.client import study_bars
 from qexp.client.listings.studies import Studies
 from qexp.errors import ContextError, FilesError, SelectorError, UnknownExperimentError
 from qexp.file_storage import Files
@@ -266,7 +266,7 @@ class RecordedBar:
 
 def test_a_wait_says_that_no_worker_takes_the_experiments(client, raw, tmp_path, monkeypatch):
     # Given a study on a queue without workers, and one whose worker lives
-    monkeypatch.setattr(progress, "_WORKER_PATIENCE", 0.0)
+    monkeypatch.setattr(study_bars, "_WORKER_PATIENCE", 0.0)
     (tmp_path / "served").mkdir()
     served = made_study(client, raw, tmp_path / "served").enqueue({"lr": [1]})
     alone = made_study(client, raw, tmp_path).enqueue({"lr": [1]}, queue="deserted")
@@ -275,7 +275,7 @@ def test_a_wait_says_that_no_worker_takes_the_experiments(client, raw, tmp_path,
     for made in (served, alone):
         bars[made] = RecordedBar()
         with pytest.raises(TimeoutError):
-            progress.wait(client, made.name, timeout=0.5, bar=bars[made])
+            study_bars.wait(client, made.name, timeout=0.5, bar=bars[made])
     # Then only the one without a worker says so
     assert bars[alone].news[-2] == "no worker: celery -A qexp worker -Q deserted"
     assert bars[served].news[-2] == "0 running"

@@ -20,7 +20,7 @@ INTERRUPTED = "interrupted; the study keeps running"
 
 
 @contextmanager
-def counting(total: int, wanted: bool = True) -> Iterator[Callable[[str, int], None]]:
+def delayed_bar(total: int, wanted: bool = True) -> Iterator[Callable[[str, int], None]]:
     """Yield a function that receives the progress of an enqueue; after a second it shows a bar."""
     began = time.monotonic()
     bar = progress_bar(wanted)
