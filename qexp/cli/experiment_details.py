@@ -80,7 +80,7 @@ def _in_newest(one: ExperimentDetails, name: str) -> str:
     if name not in one.changed_settings:
         return ""
     _, after = one.changed_settings[name]
-    return f"  ({shortened(plain(after))} in revision {one.newest.number})"
+    return f"  ({screenful(plain(after))} in revision {one.newest.number})"
 
 
 def _values(title: str, values: Mapping[str, Json], more: Callable[[str], str] = lambda _: "") -> None:
@@ -88,7 +88,7 @@ def _values(title: str, values: Mapping[str, Json], more: Callable[[str], str] =
     if not values:
         return
     echo(f"\n{title}")
-    texts = {printable(name): f"{shortened(plain(value))}{more(name)}" for name, value in values.items()}
+    texts = {printable(name): f"{screenful(plain(value))}{more(name)}" for name, value in values.items()}
     width = min(_NAMES, max(map(len, texts)))
     for name, text in texts.items():
         if len(name) <= width:
@@ -97,7 +97,7 @@ def _values(title: str, values: Mapping[str, Json], more: Callable[[str], str] =
             _say(f"{name}  {text}", 2)
 
 
-def shortened(text: str) -> str:
+def screenful(text: str) -> str:
     """Return a value's text, cut to about a screen."""
     if len(text) <= _LONGEST:
         return text

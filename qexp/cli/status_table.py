@@ -37,7 +37,7 @@ def status_table(all_counts: Sequence[StudyProgress]) -> RenderableType:
             break
         hidden.append(name)
         del columns[name]
-    shown = {"study": [Text(name) for name in shortened(names, max(_room(columns), _SHORTEST))], **columns}
+    shown = {"study": [Text(name) for name in middle_cut(names, max(_room(columns), _SHORTEST))], **columns}
     rows = list(zip(*shown.values(), strict=True))
     parts: list[RenderableType] = [table(headings(*shown, right=columns), rows)]
     if hidden:
@@ -77,13 +77,13 @@ def _room(columns: dict[str, list[Text]]) -> int:
     return console().width - sum(widths) - _GAP * len(widths)
 
 
-def shortened(names: Sequence[str], width: int) -> list[str]:
+def middle_cut(names: Sequence[str], width: int) -> list[str]:
     """
     Shorten names to a width: by their middle, or by another part if names would become equal.
 
-    >>> shortened(["lenet_cifar10_lr_big", "lenet"], 12)
+    >>> middle_cut(["lenet_cifar10_lr_big", "lenet"], 12)
     ['lenet_…r_big', 'lenet']
-    >>> shortened(["lenet_a_long_small_end", "lenet_b_long_small_end"], 12)
+    >>> middle_cut(["lenet_a_long_small_end", "lenet_b_long_small_end"], 12)
     ['lenet_a_…end', 'lenet_b_…end']
     """
     cuts: list[Callable[[str], str]] = [
