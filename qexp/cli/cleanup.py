@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from qexp.analysis.column_fitting import TableColumn
 from qexp.cli.options import format_option, split_names
-from qexp.cli.output import console, headings, say, show_json, table, wrapped
+from qexp.cli.output import console, say, show_json, table, wrapped
 from qexp.cli.terminal_writer import echo
 from qexp.model import counted
 from qexp.units import size_text
@@ -154,10 +155,16 @@ def prune_(dry_run: bool, form: str) -> None:
 def _show_pruned(done: Pruned) -> None:
     kinds = [kind for kind in done.kinds if kind.number]
     if kinds:
-        rows = [[kind.kind, f"{kind.number:,}", size_text(kind.bytes)] for kind in kinds]
-        rows.append(["together", f"{sum(kind.number for kind in kinds):,}", size_text(done.bytes)])
-        title = "would be removed" if done.dry_run else "removed"
-        console().print(table(headings(title, "number", "size", right=["number", "size"]), rows))
+        numbers = [*(kind.number for kind in kinds), sum(kind.number for kind in kinds)]
+        sizes = [*(kind.bytes for kind in kinds), done.bytes]
+        columns = [
+            TableColumn(
+                "would be removed" if done.dry_run else "removed", [*(kind.kind for kind in kinds), "together"]
+            ),
+            TableColumn("number", [f"{number:,}" for number in numbers], right=True),
+            TableColumn("size", list(map(size_text, sizes)), right=True),
+        ]
+        console().print(table(columns))
     else:
         echo("nothing to remove")
     for note in done.notes:

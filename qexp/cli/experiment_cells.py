@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from rich.text import Text
-
-from qexp.cli.column_fitting import TableColumn
+from qexp.analysis.column_fitting import TableColumn
+from qexp.analysis.text_layout import StyledText
 from qexp.cli.output import status_text
 from qexp.dotted_names import ABSENT, Absent
 from qexp.model import Json, Status, duration, short_names, value_text
@@ -73,7 +72,7 @@ class ExperimentCells:
         cells = [running.progress if (running := self.running.get(view.id)) else "" for view in self.views]
         return TableColumn("progress", cells, rank, cut=True, least=_LEAST)
 
-    def _fact(self, view: ExperimentView, label: str) -> str | Text:
+    def _fact(self, view: ExperimentView, label: str) -> str | StyledText:
         value = getattr(view, label)
         if label == "status":
             return status_text(view.status)

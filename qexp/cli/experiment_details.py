@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from qexp.analysis.text_layout import StyledText
 from qexp.cli.folded_text import folded
-from qexp.cli.output import console, status_text
+from qexp.cli.output import show_lines, status_text
 from qexp.cli.terminal_writer import echo, printable
 from qexp.cli.traceback_text import is_stack, own_frames_left_out
 from qexp.model import Json, Status, duration, plain
@@ -27,10 +28,8 @@ _LONGEST = 2000
 def show(one: ExperimentDetails) -> None:
     """Print an experiment: parameters, settings, result, and its attempts with their errors."""
     view = one.experiment
-    head = status_text(view.status)
-    if view.failure:
-        head.append(f" ({view.failure})")
-    console().print(f"[bold]{view.study} #{view.id}[/]  ", head, sep="", highlight=False)
+    name, status = StyledText(f"{view.study} #{view.id}  ", "bold"), status_text(view.status)
+    show_lines([(name, status, StyledText(f" ({view.failure})" if view.failure else "", status.style))])
     _say(_revision(one))
     _values("parameters", view.params)
     _values("settings", _settings(one), lambda name: _in_newest(one, name))

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from rich.console import Group, RenderableType
-from rich.text import Text
+from rich.console import RenderableType
 
+from qexp.analysis.column_fitting import TableColumn, shortened_cell
 from qexp.cli import output
-from qexp.cli.column_fitting import TableColumn, fitting, shortened_cell
 from qexp.cli.experiment_cells import ExperimentCells
-from qexp.cli.output import table, wrapped
-from qexp.cli.terminal_writer import printable
+from qexp.cli.output import table
 from qexp.dotted_names import ABSENT
 from qexp.model import Json, Status, plain, short_names, value_text
 from qexp.store.reads.experiment_rows import ExperimentView
@@ -66,12 +64,12 @@ def default_table(
     if "error" in sorted_by or any(view.status is Status.FAILED for view in cells.views):
         columns.append(cells.column("error", _ERROR))
     notes = [f"{scope}: {listed([*constants.values()], _NAMED)}"] if constants else []
-    return _fitted(columns, notes, "--columns chooses")
+    return table(columns, notes, "--columns chooses")
 
 
 def chosen_table(cells: ExperimentCells, labels: Sequence[str]) -> RenderableType:
     """Return the table with some columns, in their order."""
-    return _fitted([cells.column(label, rank) for rank, label in enumerate(labels)], [], "widen the window")
+    return table([cells.column(label, rank) for rank, label in enumerate(labels)], hint="widen the window")
 
 
 def _of_values(cells: ExperimentCells, labels: Sequence[str], sorted_by: Sequence[str]) -> Iterator[TableColumn]:
@@ -104,16 +102,4 @@ def _pairs(values: Mapping[str, Json], short: Mapping[str, Mapping[str, str]] | 
     shorter = short or {}
     return shortened(
         " ".join(f"{name}={shorter.get(name, {}).get(text, text)}" for name, text in texts.items()), _PAIRS
-    )
-
-
-def _fitted(columns: Sequence[TableColumn], notes: Sequence[str], hint: str) -> RenderableType:
-    shown, hidden = fitting(columns, output.console().width)
-    fitted = [column.fitted(width) for column, width in shown]
-    rows = zip(*(cells for _, cells in fitted), strict=True)
-    lines = list(notes)
-    if hidden:
-        lines.append(f"not shown: {listed([column.label for column in hidden], _NAMED)}; {hint}")
-    return Group(
-        table([heading for heading, _ in fitted], list(rows)), *(Text(wrapped(printable(line))) for line in lines)
     )

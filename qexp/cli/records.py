@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from qexp.analysis.column_fitting import TableColumn
 from qexp.cli.artifact_copies import copy
 from qexp.cli.options import EXPERIMENT, WholeNumber, format_option, selection_options
-from qexp.cli.output import console, headings, say, show_json, table
+from qexp.cli.output import console, say, show_json, table
 from qexp.cli.terminal_writer import Stream, echo, exact
 from qexp.model import value_text
 from qexp.truncation import listed as some
@@ -112,14 +113,17 @@ def _without(records: Records, selection: Selection, text: str) -> str:
 
 def _show_series(frame: pd.DataFrame, lists: list[str], with_study: bool) -> None:
     if len(frame):
-        numbers = ["id", "points", "last", "min", "max"]
-        keys = ["id", *["study"] * with_study, "name"]
-        columns = headings(*keys, "points", "last", "min", "max", "", right=numbers, cut=["study", "name", ""])
+        heads = ["id", *["study"] * with_study, "name", "points", "last", "min", "max", ""]
         rows = [
             [*map(str, key), str(len(values)), *map(value_text, _summary(values)), sparkline(values)]
-            for key, values in frame.groupby(keys, sort=True)["value"]
+            for key, values in frame.groupby(heads[:-5], sort=True)["value"]
         ]
-        console().print(table(columns, rows))
+        texts = ("study", "name")
+        columns = [
+            TableColumn(head, cells, right=head not in (*texts, ""), cut=head in texts)
+            for head, cells in zip(heads, zip(*rows, strict=True), strict=True)
+        ]
+        console().print(table(columns))
     if lists:
         say(f"lists: {', '.join(lists)}; --list NAME shows their rows")
 
@@ -152,8 +156,9 @@ def sparkline(values: pd.Series[float]) -> str:
 
 def _rows(frame: pd.DataFrame) -> object:
     columns = [name for name in frame.columns if name != "at"]
-    rows = [[value_text(value) for value in row] for row in frame[columns].astype(object).itertuples(index=False)]
-    return table(headings(*columns, right=["id", "attempt"], cut=columns[2:]), rows)
+    cells = {name: [value_text(value) for value in frame[name].astype(object)] for name in columns}
+    ids = ("id", "attempt")
+    return table([TableColumn(name, texts, right=name in ids, cut=name not in ids) for name, texts in cells.items()])
 
 
 @click.command()
@@ -202,9 +207,15 @@ def _names(found: list[Artifact]) -> str:
 
 
 def _artifacts(found: list[Artifact]) -> object:
-    columns = headings("id", "attempt", "name", "size", "url", right=["id", "attempt", "size"], cut=["name", "url"])
-    rows = [[str(f.experiment), str(f.attempt), f.name, size_text(f.size), f.url] for f in found]
-    return table(columns, rows)
+    return table(
+        [
+            TableColumn("id", [str(file.experiment) for file in found], right=True),
+            TableColumn("attempt", [str(file.attempt) for file in found], right=True),
+            TableColumn("name", [file.name for file in found], cut=True),
+            TableColumn("size", [size_text(file.size) for file in found], right=True),
+            TableColumn("url", [file.url for file in found], cut=True),
+        ]
+    )
 
 
 @click.command()

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from qexp.analysis.column_fitting import TableColumn
+from qexp.analysis.text_layout import StyledText
 from qexp.cli.options import format_option
-from qexp.cli.output import console, headings, say, show_json, table
+from qexp.cli.output import console, say, show_json, table
 from qexp.model import ago, compact
 
 if TYPE_CHECKING:
-    from rich.table import Table
-    from rich.text import Text
+    from rich.console import RenderableType
 
     from qexp.store.reads.workers import WorkerView
 
@@ -45,25 +46,21 @@ def workers_(every: bool, form: str) -> None:
         say(_NONE)
 
 
-def _table(found: list[WorkerView]) -> Table:
-    names = ["name", "state", "since", "last seen", "queues", "running"]
-    rows: list[list[str | Text]] = [
+def _table(found: list[WorkerView]) -> RenderableType:
+    running = [", ".join(f"{study} #{compact(ids)}" for study, ids in worker.running.items()) for worker in found]
+    return table(
         [
-            worker.name + " *" * worker.leads,
-            _state(worker),
-            ago(worker.age),
-            ago(worker.silence),
-            ",".join(worker.queues),
-            ", ".join(f"{study} #{compact(ids)}" for study, ids in worker.running.items()),
+            TableColumn("name", [worker.name + " *" * worker.leads for worker in found], cut=True),
+            TableColumn("state", [_state(worker) for worker in found]),
+            TableColumn("since", [ago(worker.age) for worker in found], 3),
+            TableColumn("last seen", [ago(worker.silence) for worker in found], 2),
+            TableColumn("queues", [",".join(worker.queues) for worker in found], 4, cut=True),
+            TableColumn("running", running, 1, cut=True),
         ]
-        for worker in found
-    ]
-    return table(headings(*names, cut=["name", "queues", "running"]), rows)
+    )
 
 
-def _state(worker: WorkerView) -> Text:
-    from rich.text import Text
-
+def _state(worker: WorkerView) -> StyledText:
     from qexp.store.reads.workers import WorkerState
 
     styles = {
@@ -74,4 +71,4 @@ def _state(worker: WorkerView) -> Text:
         WorkerState.STOPPED: "dim",
     }
     text = f"busy {worker.busy}/{worker.concurrency}" if worker.state is WorkerState.BUSY else worker.state
-    return Text(text, style=styles.get(worker.state, ""))
+    return StyledText(text, styles.get(worker.state, ""))

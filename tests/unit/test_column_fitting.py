@@ -4,9 +4,9 @@ import itertools
 
 import pytest
 from rich.cells import cell_len
-from rich.text import Text
 
-from qexp.cli.column_fitting import GAP, TableColumn, fitting, shortened_cell
+from qexp.analysis.column_fitting import GAP, TableColumn, fitting, shortened_cell
+from qexp.analysis.text_layout import StyledText
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,11 @@ def texts(label, *values, rank):
     return TableColumn(label, values, rank, cut=True)
 
 
+def cells(kept):
+    column, width = kept
+    return [piece.text.strip() for piece in column.fitted(width)[1:]]
+
+
 def shown(columns, room):
     kept, hidden = fitting(columns, room)
     assert sum(width for _, width in kept) + GAP * (len(kept) - 1) <= room
@@ -49,7 +54,7 @@ def test_columns_of_the_lowest_ranks_are_kept_in_their_order():
         numbers("seed", 1234567, 2, rank=12),
         texts("dataset", "iris", rank=10),
         numbers("accuracy", 0.123456, rank=11),
-        TableColumn("status", [Text("done")], 1),
+        TableColumn("status", [StyledText("done", "green")], 1),
     ]
     assert shown(columns, 80) == ({"id": 2, "seed": 7, "dataset": 7, "accuracy": 8, "status": 6}, [])
     assert shown(columns, 34) == ({"id": 2, "dataset": 7, "accuracy": 8, "status": 6}, ["seed"])
@@ -66,7 +71,7 @@ def test_texts_share_the_room_that_is_left_and_numbers_keep_theirs():
 def test_a_number_among_texts_is_not_cut():
     columns = [numbers("id", 1, rank=0), texts("best", "none so far and more", "0.12345678901234", rank=1)]
     kept, _ = fitting(columns, 24)
-    assert kept[1][0].fitted(kept[1][1])[1] == ["none so far and more", "0.12345678901234"]
+    assert cells(kept[1]) == ["none so far and more", "0.12345678901234"]
     assert fitting(columns, 19)[1] == [columns[1]]
 
 
@@ -86,4 +91,4 @@ def test_texts_are_cut_so_that_they_stay_distinct():
     values = ["sklearn_random_forest_small", "sklearn_random_forest_large", "svc"]
     (column,) = [texts("model", *values, rank=0)]
     kept, _ = fitting([column, texts("note", "z" * 50, rank=1)], 24 + GAP + 12)
-    assert kept[0][0].fitted(kept[0][1])[1] == ["sklearn_random_forest_s…", "sklearn_random_forest_l…", "svc"]
+    assert cells(kept[0]) == ["sklearn_random_forest_s…", "sklearn_random_forest_l…", "svc"]

@@ -9,6 +9,8 @@ from rich.console import Console
 
 from qexp.cli import output
 from qexp.cli.experiment_table import experiment_table
+from qexp.client.listings.experiments import ExperimentList
+from qexp.client.listings.listing import text_lines
 from qexp.model import Status
 from qexp.store.reads.experiment_rows import ExperimentView
 
@@ -86,3 +88,10 @@ def test_a_column_without_room_is_named_by_its_heading(shown):
     assert "val.metric_11" in " ".join(lines[3:])
     # When the screen is wide, then it shows all
     assert "val.metric_11" in shown([view(1, {"n": 1}, {"val": metrics, "n": 2})], ["n"], ["n", "val"], 300)[0]
+
+
+def test_a_narrow_listing_keeps_a_parameter_and_a_result():
+    names = [f"parameter_{number}" for number in range(5)]
+    shown = ExperimentList([view(1, dict.fromkeys(names, 0.123456), {"accuracy": 0.5, "loss": 2.0})])
+    head, *_ = text_lines(shown.columns(shown), 60)
+    assert head.split() == ["id", "parameter_0", "parameter_1", "accuracy", "status", "duration"]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 
+from qexp.analysis.column_fitting import TableColumn
 from qexp.client.listings.attempt_text import AttemptText
 from qexp.client.listings.ids import Ids
-from qexp.client.listings.listing import ListColumn, text_lines
+from qexp.client.listings.listing import text_lines
+from qexp.client.listings.results import ResultList
 from qexp.client.listings.studies import Studies
 from qexp.model import Counts, Status
 from qexp.store.reads.study_progress import StudyProgress
@@ -53,7 +55,7 @@ def test_an_empty_list_says_how_to_begin():
 
 
 def test_long_cells_are_cut_to_the_width_and_ids_are_not():
-    columns = [ListColumn("id", ["123456789"]), ListColumn("error", ["x" * 200], cut=True)]
+    columns = [TableColumn("id", ["123456789"]), TableColumn("error", ["x" * 200], cut=True)]
     lines = text_lines(columns, 40)
     assert max(map(len, lines)) == 40
     assert lines[2].startswith("123456789  xxx")
@@ -63,7 +65,7 @@ def test_long_cells_are_cut_to_the_width_and_ids_are_not():
 def test_cells_cannot_write_markup_or_control_a_terminal():
     from qexp.client.listings.listing import html_table
 
-    columns = [ListColumn("<b>", ["<script>\x1b[2J"])]
+    columns = [TableColumn("<b>", ["<script>\x1b[2J"])]
     assert "<script>" not in html_table(columns)
     assert "<b>" not in html_table(columns)
     assert "\x1b" not in "".join(text_lines(columns, 80)) + html_table(columns)
@@ -85,8 +87,21 @@ def test_ids_show_themselves_in_one_line():
 
 
 def test_columns_without_room_are_left_out_and_named():
-    columns = [ListColumn("id", ["1"]), *(ListColumn(f"p{n}", ["0.123456"], optional=True) for n in range(9))]
-    lines = text_lines([*columns, ListColumn("status", ["done"])], 40)
+    columns = [TableColumn("id", ["1"]), *(TableColumn(f"p{n}", ["0.123456"], rank=1) for n in range(9))]
+    lines = text_lines([*columns, TableColumn("status", ["done"])], 40)
     assert lines[0].split() == ["id", "p0", "p1", "p2", "status"]
     assert lines[-1] == "not shown: p3, p4, p5, p6, p7, p8"
     assert max(map(len, lines)) <= 40
+
+
+def test_a_narrow_table_of_studies_keeps_names_and_what_is_done():
+    shown = Studies([progress("resnet50_cifar100_augmented_adam"), progress("resnet50_cifar100_augmented_sgd")])
+    head, _, *lines, note = text_lines(shown.columns(shown), 40)
+    assert head.split() == ["study", "total", "done", "left"]
+    assert len({line.split()[0] for line in lines}) == 2
+    assert all("…" in line.split()[0] for line in lines)
+    assert note == "not shown: pending, rate"
+
+
+def test_results_without_a_name_are_an_empty_table():
+    assert repr(ResultList([{}])).strip() == ""

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from qexp.analysis.column_fitting import TableColumn
 from qexp.client.attempt_records import Records
-from qexp.client.listings.listing import ListColumn, Listing
+from qexp.client.listings.listing import Listing
 from qexp.store.reads.records import Artifact
 from qexp.units import size_text
 
@@ -45,13 +46,13 @@ class Artifacts(Listing[ArtifactFile]):
 
     empty: ClassVar[str] = "no artifacts; keep a file in your function with context.artifact(name, path_or_bytes)"
 
-    def columns(self, shown: Sequence[ArtifactFile]) -> list[ListColumn]:
+    def columns(self, shown: Sequence[ArtifactFile]) -> list[TableColumn]:
         """Return the experiment, the attempt, the name and the size."""
         return [
-            ListColumn("id", [str(item.experiment) for item in shown], right=True),
-            ListColumn("attempt", [str(item.attempt) for item in shown], right=True),
-            ListColumn("name", [item.name for item in shown], cut=True),
-            ListColumn("size", [size_text(item.size) for item in shown], right=True),
+            TableColumn("id", [str(item.experiment) for item in shown], right=True),
+            TableColumn("attempt", [str(item.attempt) for item in shown], right=True),
+            TableColumn("name", [item.name for item in shown], cut=True),
+            TableColumn("size", [size_text(item.size) for item in shown], right=True),
         ]
 
     def save(self, folder: str | Path = ".") -> list[Path]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from qexp.client.listings.listing import ListColumn, Listing
+from qexp.analysis.column_fitting import TableColumn
+from qexp.client.listings.listing import Listing
 from qexp.model import SHORT_GROUP, compact
 from qexp.store.reads.experiment_rows import ErrorGroup
 from qexp.truncation import single_line
@@ -19,15 +20,17 @@ class ErrorGroups(Listing[ErrorGroup]):
 
     empty: ClassVar[str] = "nothing has failed"
 
-    def columns(self, shown: Sequence[ErrorGroup]) -> list[ListColumn]:
+    def columns(self, shown: Sequence[ErrorGroup]) -> list[TableColumn]:
         """Return the group, its size, its error, and the place and ids."""
         return [
-            ListColumn("group", [group.fingerprint[:SHORT_GROUP] for group in shown]),
-            ListColumn("count", [str(group.count) for group in shown], right=True),
-            ListColumn("failure", [group.failure for group in shown]),
-            ListColumn("error", [single_line(f"{g.error_type}: {g.error_message}", _MESSAGE) for g in shown], cut=True),
-            ListColumn("at", [group.error_frame or "" for group in shown], cut=True),
-            ListColumn("ids", [compact(group.ids) for group in shown], cut=True),
+            TableColumn("group", [group.fingerprint[:SHORT_GROUP] for group in shown]),
+            TableColumn("count", [str(group.count) for group in shown], right=True),
+            TableColumn("failure", [group.failure for group in shown]),
+            TableColumn(
+                "error", [single_line(f"{g.error_type}: {g.error_message}", _MESSAGE) for g in shown], cut=True
+            ),
+            TableColumn("at", [group.error_frame or "" for group in shown], cut=True),
+            TableColumn("ids", [compact(group.ids) for group in shown], cut=True),
         ]
 
     def notes(self) -> list[str]:

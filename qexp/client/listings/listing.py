@@ -4,39 +4,22 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar, Self, SupportsIndex, TypeVar, overload
 
+from qexp.analysis.column_fitting import TableColumn, table_lines
 from qexp.analysis.html_elements import Html, join, tag
-from qexp.analysis.text_layout import padded, width_of
+from qexp.analysis.text_layout import plain, wrapped
 from qexp.escapes import printable
 from qexp.truncation import listed, shortened
 
 T = TypeVar("T")
 
-_GAP = "  "
 _SIZE = (120, 24)
 """Columns and lines without a terminal, as in a notebook."""
-_NARROWEST = 8
-"""The fewest characters of a cut column."""
 _NAMED = 12
 """The most hidden columns that are named below a table."""
 _LONGEST = 200
 """The most characters of a cell in HTML."""
-
-
-@dataclass(frozen=True)
-class ListColumn:
-    """A column of a listing: its heading and its cells."""
-
-    head: str
-    cells: Sequence[str]
-    right: bool = False
-    """Aligned to the right, as numbers are."""
-    cut: bool = False
-    """In a narrow terminal, cells end in an ellipsis."""
-    optional: bool = False
-    """In a narrow terminal, the column is left out and named below the table."""
 
 
 class Listing(list[T]):
@@ -49,7 +32,7 @@ class Listing(list[T]):
     shows_last: ClassVar[bool] = False
     """The last rows are shown instead of the first ones."""
 
-    def columns(self, shown: Sequence[T]) -> list[ListColumn]:
+    def columns(self, shown: Sequence[T]) -> list[TableColumn]:
         """Return the columns for some of the items."""
         raise NotImplementedError
 
@@ -65,7 +48,7 @@ class Listing(list[T]):
         """Return the items whose rows are shown."""
         return self[-self.most :] if self.shows_last else self[: self.most]
 
-    def _shown(self) -> tuple[list[ListColumn], list[str]]:
+    def _shown(self) -> tuple[list[TableColumn], list[str]]:
         rest = len(self) - self.most
         left_out = [f"and {rest:,} {'earlier ones' if self.shows_last else 'more'}"] if rest > 0 else []
         return self.columns(self.shown()), [*left_out, *self.notes()]
@@ -94,56 +77,21 @@ class Listing(list[T]):
         return type(self)(items)
 
 
-def text_lines(columns: Sequence[ListColumn], width: int) -> list[str]:
-    """
-    Return a table as lines that fit into *width* if possible.
-
-    The widest columns that may be cut become narrower. If that is not enough, the last optional ones are left out and
-    named below.
-    """
-    kept, hidden = list(columns), list[str]()
-    while (widths := _widths(kept, width)) is None:
-        last = max((at for at, column in enumerate(kept) if column.optional), default=None)
-        if last is None:
-            widths = [max(_width(column), 1) for column in kept]
-            break
-        hidden.insert(0, kept.pop(last).head)
-    lines = _lines(kept, widths)
-    return [*lines, f"not shown: {listed([printable(name) for name in hidden], _NAMED)}"] if hidden else lines
+def text_lines(columns: Sequence[TableColumn], width: int) -> list[str]:
+    """Return a table as lines that fit into *width*; columns that are left out are named below."""
+    lines, hidden = table_lines(columns, width)
+    names = wrapped(f"not shown: {listed(hidden, _NAMED)}", width) if hidden else ()
+    return plain([*lines, *names]).split("\n")
 
 
-def _widths(columns: Sequence[ListColumn], room: int) -> list[int] | None:
-    """Return the widths of columns that fit into a room. Returns None if they do not fit."""
-    widths = [_width(column) for column in columns]
-    while sum(widths) + len(_GAP) * (len(widths) - 1) > room:
-        cut = [at for at, column in enumerate(columns) if column.cut and widths[at] > _NARROWEST]
-        if not cut:
-            return None
-        widths[max(cut, key=lambda at: widths[at])] -= 1
-    return widths
-
-
-def _width(column: ListColumn) -> int:
-    return max(width_of(printable(text)) for text in [column.head, *column.cells])
-
-
-def _lines(columns: Sequence[ListColumn], widths: Sequence[int]) -> list[str]:
-    texts = [[printable(text) for text in [column.head, *column.cells]] for column in columns]
-    rows = []
-    for cells in zip(*texts, strict=True):
-        placed = [padded(text, room, column.right) for text, room, column in zip(cells, widths, columns, strict=True)]
-        rows.append(_GAP.join(placed).rstrip())
-    return [rows[0], "─" * (sum(widths) + len(_GAP) * (len(widths) - 1)), *rows[1:]]
-
-
-def html_table(columns: Sequence[ListColumn]) -> Html:
+def html_table(columns: Sequence[TableColumn]) -> Html:
     """Return a table as HTML. Text is escaped, and long cells are cut."""
     styles = [f"text-align:{'right' if column.right else 'left'};vertical-align:top" for column in columns]
-    heads = [tag("th", column.head, style=style) for column, style in zip(columns, styles, strict=True)]
+    heads = [tag("th", column.heading, style=style) for column, style in zip(columns, styles, strict=True)]
     rows = [
         tag(
             "tr", [tag("td", shortened(text, _LONGEST), style=style) for text, style in zip(cells, styles, strict=True)]
         )
-        for cells in zip(*(column.cells for column in columns), strict=True)
+        for cells in zip(*(column.texts for column in columns), strict=True)
     ]
     return tag("table", tag("thead", tag("tr", heads)), tag("tbody", [tag("tr", row) for row in rows]))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from qexp.analysis.column_fitting import TableColumn
 from qexp.client.listings.experiments import value_column
-from qexp.client.listings.listing import ListColumn, Listing
+from qexp.client.listings.listing import Listing
 from qexp.dotted_names import ABSENT
 from qexp.model import Json
 from qexp.store.reads.experiment_rows import ExperimentView
@@ -19,7 +20,7 @@ class ResultList(Listing[dict[str, Json]]):
 
     empty: ClassVar[str] = "no experiment is done"
 
-    def columns(self, shown: Sequence[dict[str, Json]]) -> list[ListColumn]:
+    def columns(self, shown: Sequence[dict[str, Json]]) -> list[TableColumn]:
         """Return a column per name."""
         names = dict.fromkeys(name for result in shown for name in result)
         return [value_column(name, [result.get(name, ABSENT) for result in shown]) for name in names]

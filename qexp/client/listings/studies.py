@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
+from qexp.analysis.column_fitting import TableColumn, middle_cut
 from qexp.client.client import Client
-from qexp.client.listings.listing import ListColumn, Listing
+from qexp.client.listings.listing import Listing
 from qexp.model import Status, duration, rate
 from qexp.store.reads.study_progress import StudyProgress
+
+_NAME = 16
+"""Characters of a study's name that stay if the terminal is narrow."""
+_RANKS = ("total", "done", "failed", "running", "left", "queued", "pending", "paused", "cancelled", "rate")
+"""The columns of numbers; if there is no room for all, the last ones are left out."""
 
 
 class Studies(Listing[StudyProgress]):
@@ -25,23 +31,29 @@ class Studies(Listing[StudyProgress]):
         """Return why no study was chosen."""
         return self._absence or self.empty
 
-    def columns(self, shown: Sequence[StudyProgress]) -> list[ListColumn]:
-        """Return a column per status that any study has, and the rate."""
-        statuses = [s for s in Status if s is Status.DONE or any(study.counts[s] for study in shown)]
-        found = [
-            ListColumn("study", [study.study for study in shown]),
-            ListColumn("total", [str(study.total) for study in shown], right=True),
-        ]
-        found += [ListColumn(s, [str(study.counts[s]) for study in shown], right=True) for s in statuses]
+    def columns(self, shown: Sequence[StudyProgress]) -> list[TableColumn]:
+        """Return a column per status that any study has, the rate and the time left."""
+        cells = {"total": [str(study.total) for study in shown]}
+        for status in Status:
+            if status is Status.DONE or any(study.counts[status] for study in shown):
+                cells[status] = [str(study.counts[status]) for study in shown]
         rates = [rate(study.rate) if study.open else "" for study in shown]
-        lefts = [duration(study.seconds_left) for study in shown]
-        return found + [
-            ListColumn(head, cells, right=True) for head, cells in (("rate", rates), ("left", lefts)) if any(cells)
+        lefts = [_left(study) for study in shown]
+        cells |= {label: texts for label, texts in (("rate", rates), ("left", lefts)) if any(texts)}
+        names = [study.study for study in shown]
+        return [
+            TableColumn("study", names, cut=True, least=_NAME, shorten=middle_cut),
+            *(TableColumn(label, texts, _RANKS.index(label), right=True) for label, texts in cells.items()),
         ]
 
     def notes(self) -> list[str]:
         """Name the paused studies."""
         return [repr(study) for study in self.shown() if study.paused_at is not None]
+
+
+def _left(study: StudyProgress) -> str:
+    """Return the time that a study needs."""
+    return "paused" if study.paused_at is not None and study.open else duration(study.seconds_left)
 
 
 def studies(
