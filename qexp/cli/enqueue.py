@@ -64,8 +64,12 @@ def enqueue_(grid: str, assignments: tuple[str, ...], dry_run: bool, form: str) 
         say(wrapped(f"{done.waiting} are pending until the queue has room; see 'qexp status {done.study}'"))
 
 
-def enqueue_with_progress(grid: Grid) -> Enqueued:
-    """Warn of likely mistakes in a grid, then enqueue it, with a progress bar if it takes long."""
+def enqueue_with_progress(grid: Grid, then: str = "") -> Enqueued:
+    """
+    Warn of likely mistakes in a grid, then enqueue it, with a progress bar if it takes long.
+
+    *then* is the command that runs requeued experiments, if a warning should name it.
+    """
     from qexp.client import Client
     from qexp.client.enqueue_notices import in_shell, limited, notices
     from qexp.client.function_check import checked
@@ -75,7 +79,7 @@ def enqueue_with_progress(grid: Grid) -> Enqueued:
     _warn(limited(grid.warnings()))
     with delayed_bar(len(grid)) as progress:
         done = Client(keeps=True).enqueue(grid, progress)
-    _warn(notices(grid, done, in_shell(done.study)))
+    _warn(notices(grid, done, in_shell(done.study, then)))
     if done.unarchived:
         say(wrapped(unarchived(done.study)))
     say_code(done.files, done.left_out)

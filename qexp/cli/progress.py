@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from qexp.cli.output import say
 from qexp.client import Client, study_bars
+from qexp.model import Counts
 from qexp.store.reads.study_progress import StudyProgress
 
 _QUIET_INTERVAL = 30.0
@@ -20,22 +21,27 @@ def wait_with_progress(
     timeout: float | None = None,
     check: Callable[[], None] = lambda: None,
     interrupted: str = study_bars.INTERRUPTED,
+    left_out: Counts | None = None,
 ) -> StudyProgress:
     """
     Wait for a study with a live bar, or with lines in a log; call *check* at each poll.
 
-    After an interrupt, the bar shows the text *interrupted*. By default it says that the study keeps running.
+    After an interrupt, the bar shows the text *interrupted*. By default it says that the study keeps running. It does
+    not count the experiments *left_out*.
     """
     if not sys.stderr.isatty():
-        return _lines(client, study, timeout, check)
-    return study_bars.wait(client, study, timeout, check, interrupted=interrupted)
+        return _lines(client, study, timeout, check, left_out or Counts())
+    return study_bars.wait(client, study, timeout, check, interrupted=interrupted, left_out=left_out)
 
 
-def _lines(client: Client, study: str, timeout: float | None, check: Callable[[], None]) -> StudyProgress:
+def _lines(
+    client: Client, study: str, timeout: float | None, check: Callable[[], None], left_out: Counts
+) -> StudyProgress:
     last = time.monotonic()
 
     def update(counts: StudyProgress) -> None:
         nonlocal last
+        counts = counts.without(left_out)
         if counts.open and time.monotonic() - last > _QUIET_INTERVAL:
             last = time.monotonic()
             say(f"{study}: {counts.closed} of {counts.total} finished  {study_bars.news(counts)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shlex
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from qexp.cli.terminal_writer import reserve
 from qexp.errors import NoTablesError, ServiceError, UnknownStudyError
 
 if TYPE_CHECKING:
-    from qexp.client import Client
+    from qexp.client import Client, Enqueued
     from qexp.store.reads.study_progress import StudyProgress
     from qexp.store.reads.waiting_beside import WaitingBeside
 
@@ -52,21 +53,33 @@ def run_(grid: str, assignments: tuple[str, ...], concurrency: int | None, form:
     if started := [service.name for service in found if service.changed]:
         say(f"started {' and '.join(started)}; stop with 'qexp down'")
     client = Client()
+    command = _command(grid, assignments, concurrency, form)
     try:
-        say(summary(enqueue_with_progress(loaded)))
-        _work(client, loaded.study, concurrency or os.cpu_count() or 1)
+        done = enqueue_with_progress(loaded, then=command)
+        say(summary(done))
+        _work(client, done, concurrency or os.cpu_count() or 1)
     except KeyboardInterrupt:
-        return _interrupted(client, loaded.study, _command(grid, assignments, concurrency, form))
-    (counts,) = client.counts(loaded.study)
+        return _interrupted(client, loaded.study, command)
+    counts = _of_grid(client, loaded.study)
     _report(client, counts, form)
     return exit_status(counts)
 
 
-def _work(client: Client, study: str, children: int) -> None:
+def _of_grid(client: Client, study: str) -> StudyProgress:
+    """Return the progress of a study without the experiments that its grid no longer has."""
+    from qexp.store.selection.selectors import Selection
+
+    (counts,) = client.counts(study)
+    return dataclasses.replace(counts, counts=client.count_by_status(Selection(study, current=True)))
+
+
+def _work(client: Client, enqueued: Enqueued, children: int) -> None:
     """Run the open experiments of a study, unless it is paused."""
     from qexp.cli.progress import wait_with_progress
     from qexp.client.worker_subprocess import INTERRUPTED_FINISH_TIME, LocalWorker, ending_on_signals
+    from qexp.model import CLOSED, Counts
 
+    study = enqueued.study
     if client.counts(study)[0].is_settled:
         return
     if text := _beside(client.waiting_beside(study)):
@@ -81,7 +94,8 @@ def _work(client: Client, study: str, children: int) -> None:
             worker.check()
 
         try:
-            wait_with_progress(client, study, check=check, interrupted="interrupted")
+            ended = Counts({status: enqueued.orphans[status] for status in CLOSED})
+            wait_with_progress(client, study, check=check, interrupted="interrupted", left_out=ended)
         except KeyboardInterrupt:
             finish = f"running experiments have {INTERRUPTED_FINISH_TIME:g} s to finish, then they are given back"
             say(wrapped(f"stopping: {finish}; Ctrl-C again ends at once"))
@@ -117,7 +131,7 @@ def _interrupted(client: Client, study: str, command: str) -> int:
     from qexp.cli.status import ending
 
     try:
-        (counts,) = client.counts(study)
+        counts = _of_grid(client, study)
     except (UnknownStudyError, NoTablesError):
         say("qexp: interrupted; nothing was enqueued")
         return INTERRUPTED
@@ -136,11 +150,11 @@ def _report(client: Client, counts: StudyProgress, form: str) -> None:
     from qexp.store.reads.study_rows import value_names
     from qexp.store.selection.selectors import Selection
 
-    views = client.experiments(Selection(counts.study), None if form == "json" else _SHOWN)
+    views = client.experiments(Selection(counts.study, current=True), None if form == "json" else _SHOWN)
     if form == "json":
         show_json({**counts_json(counts), "experiments": [experiment_json(view) for view in views]})
         return
     console().print(experiment_table(views, *value_names(client.studies([counts.study]))))
     if counts.total > len(views):
-        say(f"only the first {len(views)} are shown; 'qexp list {counts.study} --limit 0' shows all")
+        say(f"only the first {len(views)} are shown; 'qexp list {counts.study} --current --limit 0' shows all")
     say(ending(counts))

@@ -13,7 +13,7 @@ from qexp.client.function_check import checked
 from qexp.client.study_definition import study_spec
 from qexp.errors import GridError, NoTablesError
 from qexp.grid import Grid
-from qexp.model import Json, Status
+from qexp.model import Counts, Json, Status
 from qexp.queueing import broker
 from qexp.source import ChangedFiles
 from qexp.store.connection import Connection
@@ -39,6 +39,8 @@ class Difference:
     """The code files that are `added`, `changed` or `removed`."""
     texts: Mapping[str, str] = field(default_factory=dict)
     """Grids, notes and other text files of the snapshot that differ too, but are no code."""
+    orphans: Counts = field(default_factory=Counts)
+    """The experiments no longer in the grid by status."""
 
     def __repr__(self) -> str:
         changed = f"; changes {', '.join(self.changes)}" if self.changes else ""
@@ -74,6 +76,12 @@ class Enqueued:
     """The code files that were `added`, `changed` or `removed` since the previous revision."""
     left_out: Mapping[str, int] = field(default_factory=dict)
     """Data files that the snapshot leaves out, the largest first, with their bytes."""
+    failed: int = 0
+    """Experiments of the study that failed before and stay failed, without the orphaned ones."""
+    cancelled: int = 0
+    """Experiments of the study that stay cancelled, without the orphaned ones."""
+    orphans: Counts = field(default_factory=Counts)
+    """The orphaned experiments by status."""
 
     @property
     def known(self) -> int:
@@ -126,7 +134,7 @@ def enqueue(client: Client, grid: Grid, progress: Progress) -> Enqueued:
         new=added.new,
         announced=announced,
         revision=study.revision,
-        orphaned=added.orphaned,
+        orphaned=added.orphans.total,
         moved_from=moved,
         waiting=waiting,
         warnings=snapshot.warnings if snapshot is not None else (),
@@ -136,6 +144,9 @@ def enqueue(client: Client, grid: Grid, progress: Progress) -> Enqueued:
         unarchived=unarchived,
         files=files.code,
         left_out=snapshot.data if snapshot is not None else {},
+        failed=added.known[Status.FAILED],
+        cancelled=added.known[Status.CANCELLED],
+        orphans=added.orphans,
     )
 
 
@@ -208,4 +219,5 @@ def compare(client: Client, grid: Grid) -> Difference:
             files = _changed_files(connection, known, spec.provenance.snapshot)
     except NoTablesError:
         return new
-    return Difference(grid.study, found.new, found.total - found.new, found.orphaned, changes, files.code, files.text)
+    kept, orphaned = found.total - found.new, found.orphans.total
+    return Difference(grid.study, found.new, kept, orphaned, changes, files.code, files.text, found.orphans)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from qexp.client.enqueue import Enqueued
 from qexp.errors import QexpWarning
 from qexp.grid import Grid
-from qexp.model import counted
+from qexp.model import Counts, Status, counted
 from qexp.source import left_out_line
 
 _MOST = 10
@@ -19,20 +19,29 @@ IGNORE_HINT = "; list it in .qexpignore to leave it out without this warning"
 
 @dataclass(frozen=True)
 class Repairs:
-    """The commands that the warnings name."""
+    """The commands that the warnings name; `{}` stands for `current` if orphaned experiments would run again too."""
 
     explain_stale: str
     requeue_stale: str
+    requeue_failed: str
+    requeue_cancelled: str
+    current: str
     cancel_orphaned: str
+    list_current: str
     rename: str
 
 
-def in_shell(study: str) -> Repairs:
-    """Return the command lines for a study."""
+def in_shell(study: str, then: str = "") -> Repairs:
+    """Return the command lines for a study; *then* is the command that runs requeued experiments, if it is needed."""
+    run = f" && {then}" if then else ""
     return Repairs(
         explain_stale=f"'qexp stale {study}'",
-        requeue_stale=f"'qexp requeue {study} --stale'",
+        requeue_stale=f"'qexp requeue {study} --stale{run}'",
+        requeue_failed=f"'qexp requeue {study} --failed{{}}{run}'",
+        requeue_cancelled=f"'qexp requeue {study} --status cancelled{{}}{run}'",
+        current=" --current",
         cancel_orphaned=f"'qexp cancel {study} --orphaned'",
+        list_current=f"'qexp list {study} --current'",
         rename="--set study=NAME",
     )
 
@@ -40,7 +49,11 @@ def in_shell(study: str) -> Repairs:
 IN_PYTHON = Repairs(
     explain_stale="study.stale()",
     requeue_stale="study.requeue(stale=True)",
+    requeue_failed='study.requeue("failed"{})',
+    requeue_cancelled='study.requeue("cancelled"{})',
+    current=", current=True",
     cancel_orphaned="study.cancel(orphaned=True)",
+    list_current="study.frame(current=True)",
     rename="study=NAME",
 )
 
@@ -67,21 +80,45 @@ def notices(grid: Grid, done: Enqueued, repairs: Repairs) -> Iterator[str]:
             f"{counted(done.stale, 'done experiment')} {_are(done.stale)} stale: {repairs.explain_stale} says why, "
             f"{repairs.requeue_stale} runs them again"
         )
+    if done.failed:
+        command = _again(repairs.requeue_failed, repairs, done.orphans[Status.FAILED])
+        text = f"{counted(done.failed, 'experiment')} failed before"
+        yield f"{text}; {command} runs {_them(done.failed)} again with this code"
+    if done.cancelled:
+        command = _again(repairs.requeue_cancelled, repairs, done.orphans[Status.CANCELLED])
+        text = f"{counted(done.cancelled, 'experiment')} {'was' if done.cancelled == 1 else 'were'} cancelled before"
+        yield f"{text}; {command} runs {_them(done.cancelled)} again"
     if done.orphaned:
-        yield orphans(done.orphaned, repairs)
+        yield orphans(done.orphans, repairs)
     if done.moved_from is not None:
-        function, folder = done.moved_from
-        yield (
-            f"until now, the study {done.study} ran {function} in {folder or 'the installed packages'}, "
-            f"from now on it runs {grid.function} in {grid.folder or 'the installed packages'}; "
-            f"if this is another study, give it another name with {repairs.rename}"
-        )
+        yield _moved(done, grid, repairs)
 
 
-def orphans(number: int, repairs: Repairs) -> str:
-    """Return a sentence about experiments that are no longer in the grid, with the command that cancels them."""
-    many = f"{counted(number, 'experiment')} {_are(number)}"
-    return f"{many} no longer in the grid; cancel those that have not run with {repairs.cancel_orphaned}"
+def orphans(found: Counts, repairs: Repairs) -> str:
+    """Return a sentence about experiments that are no longer in the grid, with a command for them."""
+    number, unfinished = found.total, found.open
+    text = f"{counted(number, 'experiment')} {_are(number)} no longer in the grid"
+    if not unfinished:
+        return f"{text}; {repairs.list_current} leaves {_them(number)} out"
+    which = "and" if unfinished == number else f"{unfinished:,} of them"
+    has = "has" if unfinished == 1 else "have"
+    return f"{text}, {which} {has} not finished; {repairs.cancel_orphaned} cancels {_them(unfinished)}"
+
+
+def _moved(done: Enqueued, grid: Grid, repairs: Repairs) -> str:
+    """Return a sentence about a study whose function or folder has changed."""
+    before, now = (
+        f"{function} in {folder or 'the installed packages'}"
+        for function, folder in (done.moved_from or ("", None), (grid.function, grid.folder))
+    )
+    return (
+        f"the study '{done.study}' is not new: it ran {before}, and now runs {now}; "
+        f"unless you moved the code, give this grid a study of its own with {repairs.rename}"
+    )
+
+
+def _again(command: str, repairs: Repairs, orphaned: int) -> str:
+    return command.replace("{}", repairs.current if orphaned else "", 1)
 
 
 def limited(found: Sequence[str], hint: str = "") -> Iterator[str]:
@@ -94,3 +131,7 @@ def limited(found: Sequence[str], hint: str = "") -> Iterator[str]:
 
 def _are(number: int) -> str:
     return "is" if number == 1 else "are"
+
+
+def _them(number: int) -> str:
+    return "it" if number == 1 else "them"

@@ -216,7 +216,8 @@ def enqueue(
     second, a bar shows its progress, unless *progress* is False.
 
     Raises a `qexp.QexpError` for a wrong grid, and writes nothing then. Gives a `qexp.QexpWarning` for likely mistakes,
-    files that the snapshot leaves out, stale results, and experiments that the grid no longer has.
+    files that the snapshot leaves out, stale results, experiments that failed before, and those that the grid no longer
+    has.
     """
     from qexp.client.enqueue_notices import warn
     from qexp.client.function_check import checked

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from qexp.client.client import Client
-from qexp.model import Status, duration, rate
+from qexp.model import Counts, Status, duration, rate
 from qexp.progress_bars import ProgressBar, progress_bar
 from qexp.store.reads import workers
 from qexp.store.reads.study_progress import StudyProgress
@@ -43,16 +43,18 @@ def wait(
     check: Callable[[], None] = lambda: None,
     bar: ProgressBar | None = None,
     interrupted: str = INTERRUPTED,
+    left_out: Counts | None = None,
 ) -> StudyProgress:
     """
     Wait for a study with a bar that shows its progress; call *check* at each poll. See `Client.wait`.
 
-    After an interrupt, the bar shows the text *interrupted*.
+    After an interrupt, the bar shows the text *interrupted*. It does not count the experiments *left_out*.
     """
     shown = progress_bar() if bar is None else bar
     watch = WorkerWatch(client, study)
 
     def update(counts: StudyProgress) -> None:
+        counts = counts.without(left_out or Counts())
         shown.update(study, counts.closed, counts.total, watch.advice(counts) or news(counts))
 
     try:

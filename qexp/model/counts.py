@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from qexp.model.status import CLOSED, OPEN, Status
 
 
@@ -29,6 +31,15 @@ class Counts(dict[Status, int]):
     def closed(self) -> int:
         """The number of experiments that stay as they are until a person requeues them."""
         return sum(self[status] for status in CLOSED)
+
+    def without(self, others: Mapping[Status, int]) -> Counts:
+        """
+        Return these numbers without some *others*.
+
+        >>> Counts({Status.DONE: 50}).without({Status.DONE: 10})
+        40: 40 done
+        """
+        return Counts({status: max(0, number - others.get(status, 0)) for status, number in self.items()})
 
     def __missing__(self, status: Status) -> int:
         return 0

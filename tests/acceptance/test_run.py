@@ -32,6 +32,11 @@ def fails_first(x, folder):
         mark.touch()
         raise ValueError("the first attempt fails")
     return x
+
+def fails(x, folder):
+    if not (pathlib.Path(folder) / "mended").exists():
+        raise ValueError("a bug")
+    return x
 """
 
 
@@ -216,3 +221,53 @@ def test_an_experiment_of_a_run_is_explained_by_its_worker(grid, qexp, start, tm
     assert f"{queue}: 4 experiments waiting, but no live worker" in " ".join(qexp("doctor").stdout.split())
     (tmp_path / "go").touch()
     eventually(lambda: run.poll() is not None, "the run to end")
+
+
+def test_a_run_names_the_command_that_runs_earlier_failures_again(grid, qexp, statuses, tmp_path):
+    # Given a run whose experiments failed, of which the grid has lost one since
+    study = grid("c", 3, function="experiment:fails")
+    assert qexp("run", "c.yaml", "-c", "1").returncode == 1
+    # When the bug is mended and the grid is run again
+    (tmp_path / "mended").touch()
+    shown = terminal("qexp", "run", "c.yaml", "-c", "1", "--set", "x=1,2", cwd=tmp_path)
+    said = " ".join(shown.text.split())
+    # Then the run says that the failures stay, and how to run them again
+    command = f"qexp requeue {study} --failed --current && qexp run c.yaml --set x=1,2 -c 1"
+    assert shown.status == 1
+    assert f"2 experiments failed before; '{command}' runs them again with this code" in said
+    assert f"1 experiment is no longer in the grid; 'qexp list {study} --current' leaves it out" in said
+    # And this command does so
+    first, second = command.split(" && ")
+    assert qexp(*first.split()[1:]).returncode == 0
+    done = qexp(*second.split()[1:])
+    assert done.returncode == 0, done.stderr
+    assert "failed before" not in done.stderr
+    assert statuses(study) == ["failed", "done", "done"]
+
+
+def test_a_run_counts_and_shows_only_the_experiments_of_its_grid(grid, qexp, statuses, tmp_path):
+    # Given a study with results, of which a changed grid keeps two
+    study = grid("c", 4)
+    assert qexp("run", "c.yaml", "-c", "1").returncode == 0
+    # When the changed grid is run
+    shown = terminal("qexp", "run", "c.yaml", "-c", "1", "--set", "x=2,3,7", cwd=tmp_path)
+    said = " ".join(shown.text.split())
+    # Then the notice, the bar, the table and the last line are those of the grid
+    assert f"2 experiments are no longer in the grid; 'qexp list {study} --current' leaves them out" in said
+    assert f"{study}: 3 experiments, 1 new, 2 already there" in said
+    assert "3/3 100%" in said
+    assert "/5" not in said
+    assert f"{study}: 3 done" in said
+    found = json.loads(qexp("run", "c.yaml", "--set", "x=2,3,7", "--format", "json").stdout)
+    assert (found["total"], [row["params"]["x"] for row in found["experiments"]]) == (3, [2, 3, 7])
+    assert statuses(study) == ["done"] * 5
+
+
+def test_a_run_of_a_grid_says_which_orphans_run_too(grid, qexp, statuses, tmp_path):
+    study = grid("c", 3)
+    assert qexp("enqueue", "c.yaml").returncode == 0
+    shown = terminal("qexp", "run", "c.yaml", "-c", "1", "--set", "x=1,2", cwd=tmp_path)
+    said = " ".join(shown.text.split())
+    assert f"1 experiment is no longer in the grid, and has not finished; 'qexp cancel {study} --orphaned'" in said
+    assert f"{study}: 2 done" in said
+    assert statuses(study) == ["done"] * 3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -56,6 +56,10 @@ class StudyProgress:
     def seconds_left(self) -> float | None:
         """The time left at the present rate; None if none is open, none has ended recently, or the study is paused."""
         return self.open / self.rate if self.rate and self.open and self.paused_at is None else None
+
+    def without(self, others: Counts) -> StudyProgress:
+        """Return the progress without some *others* of its experiments."""
+        return replace(self, counts=self.counts.without(others)) if others else self
 
     def __repr__(self) -> str:
         parts = [f"{self.study}, {self.counts!r}"]

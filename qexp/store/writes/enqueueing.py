@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import LiteralString
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, LiteralString
 
 import psycopg
 from sqlalchemy import func, select, text
 
-from qexp.model import Origin
+from qexp.model import Counts, Origin, Status
 from qexp.store.connection import Connection, raw
 from qexp.store.schema import tables
 
@@ -67,9 +67,10 @@ _COPY = "COPY experiment (study, fingerprint, params, params_exact) FROM STDIN"
 
 _COMPARE = text(  # a join: EXISTS inside FILTER would scan all staged rows for each experiment
     """
-    SELECT count(s.fingerprint), count(*) FILTER (WHERE e.origin <> 'code' AND s.fingerprint IS NULL)
+    SELECT s.fingerprint IS NULL, e.status, count(*)
     FROM   experiment e LEFT JOIN staged s ON s.fingerprint = e.fingerprint
-    WHERE  e.study = :study
+    WHERE  e.study = :study AND (e.origin <> 'code' OR s.fingerprint IS NOT NULL)
+    GROUP  BY 1, 2
     """
 )
 
@@ -82,11 +83,14 @@ Encoded = tuple[bytes, str, str | None]
 
 @dataclass(frozen=True)
 class Added:
-    """The numbers of a grid's experiments, of new ones, and of old ones that the grid leaves out."""
+    """The numbers of a grid's experiments and of new ones, and the states of the others."""
 
     total: int
     new: int
-    orphaned: int = 0
+    known: Counts = field(default_factory=Counts)
+    """All experiments of the study by status, but for those that the grid leaves out; of a comparison, its old ones."""
+    orphans: Counts = field(default_factory=Counts)
+    """Experiments that the grid leaves out, by status."""
     ran_otherwise: int = 0
     """Experiments that have run, or run, with another order of keys or kind of number than the grid has now."""
 
@@ -106,8 +110,10 @@ def add(connection: Connection, study: int, rows: Callable[[], Iterable[Encoded]
     otherwise = connection.execute(_RAN_OTHERWISE, {"study": study}).scalar_one()
     _unstage(connection)
     columns = tables.experiment.c
-    left_out = select(func.count()).where(columns.study == study, columns.origin == Origin.ORPHANED)
-    return Added(total, new, connection.execute(left_out).scalar_one(), otherwise)
+    is_orphaned = (columns.origin == Origin.ORPHANED).label("is_orphaned")
+    numbers = select(is_orphaned, columns.status, func.count()).where(columns.study == study)
+    found = connection.execute(numbers.group_by("is_orphaned", columns.status))
+    return Added(total, new, *_by_status(found), otherwise)
 
 
 def _add_first(connection: Connection, study: int, rows: Callable[[], Iterable[Encoded]]) -> int | None:
@@ -133,9 +139,17 @@ def add_by_code(connection: Connection, study: int, rows: Iterable[Encoded]) -> 
 def compare(connection: Connection, study: int, rows: Iterable[Encoded]) -> Added:
     """Return the numbers that `add` would return; change nothing."""
     total = _stage(connection, rows)
-    kept, orphaned = connection.execute(_COMPARE, {"study": study}).one()
+    known, orphans = _by_status(connection.execute(_COMPARE, {"study": study}))
     _unstage(connection)
-    return Added(total, total - kept, orphaned)
+    return Added(total, total - known.total, known, orphans)
+
+
+def _by_status(rows: Iterable[Sequence[Any]]) -> tuple[Counts, Counts]:
+    """Return the experiments that a grid has, and those that it leaves out, from their numbers by status."""
+    known, orphans = Counts(), Counts()
+    for is_orphaned, status, number in rows:
+        (orphans if is_orphaned else known)[Status(status)] = number
+    return known, orphans
 
 
 def _stage(connection: Connection, rows: Iterable[Encoded]) -> int:
