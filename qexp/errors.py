@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 
+from qexp.argument_spelling import spelled
 from qexp.study_names import possible_name
 
 
@@ -44,6 +45,13 @@ class QexpError(Exception):
 
 class QexpWarning(UserWarning):
     """An enqueue from Python found a likely mistake, or results that need attention."""
+
+
+class ArgumentError(QexpError):
+    """The arguments of a command or a method are wrong; the text names them as the interface in use spells them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(spelled(text))
 
 
 class PlaceError(QexpError):
@@ -129,10 +137,13 @@ class BusyStudyError(QexpError):
 class UnknownExperimentError(QexpError):
     """No experiment has one of these ids."""
 
-    def __init__(self, ids: str, studies: Sequence[str], last: int | None) -> None:
+    def __init__(self, ids: str, studies: Sequence[str], last: int | None, owner: str | None = None) -> None:
         which = "study" if len(studies) == 1 else "studies"
         where = f" in the {which} {', '.join(map(repr, studies))}" if studies else ""
-        known = f"the last id is {last}" if last is not None else "there are no experiments yet"
+        if owner is not None:
+            known = f"it is an experiment of the study {owner!r}"
+        else:
+            known = f"the last id is {last}" if last is not None else "there are no experiments yet"
         super().__init__(f"no experiment{where} has the id {ids}: {known}; 'qexp list' shows them")
         self.ids = ids
 
@@ -148,7 +159,7 @@ class UnknownSourceError(QexpError):
         )
 
 
-class SelectorError(QexpError):
+class SelectorError(ArgumentError):
     """The arguments of a command do not name experiments."""
 
 
@@ -164,15 +175,15 @@ class ExportError(QexpError):
     """A frame or a table cannot be written to this path or in this format."""
 
 
-class OptionError(QexpError):
+class OptionError(ArgumentError):
     """An option of a table, comparison or plot is wrong."""
 
 
-class RefusedError(QexpError):
+class RefusedError(ArgumentError):
     """
     A table, comparison or picture would be wrong, with a line for each reason.
 
-    Replicates are missing, mixed or NaN, or an axis is open.
+    Replicates are missing, mixed or NaN, or an axis is open. *reasons* and *advice* name options, in Python too.
     """
 
     exit_status = 1
@@ -182,7 +193,7 @@ class RefusedError(QexpError):
         self.reasons, self.advice = list(reasons), advice
 
 
-class StatisticsError(QexpError):
+class StatisticsError(ArgumentError):
     """A statistic, test or correction is unknown, or does not fit the data."""
 
 

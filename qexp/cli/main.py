@@ -14,6 +14,7 @@ from typing import NamedTuple
 import click
 from click.shell_completion import CompletionItem
 
+from qexp.argument_spelling import use_options
 from qexp.cli.terminal_writer import echo, open_closed, out
 from qexp.errors import QexpError, nearest
 
@@ -162,6 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit: 0, 1 if experiments failed, 2 on bad input, 3 if a service is out of reach."""
     gc.set_threshold(200_000, 10, 10)  # imports create no garbage; collection would take 10 % of a short command
     open_closed()
+    use_options()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # so that an ASCII terminal causes no error
             stream.reconfigure(errors="backslashreplace")

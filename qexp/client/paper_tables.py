@@ -12,6 +12,7 @@ from qexp.analysis.table.build import build
 from qexp.analysis.tables_file import load
 from qexp.analysis.writers import check_macros_file, check_table_file, encoded, render, save, to_macros
 from qexp.analysis.writers.text_diff import difference, macro_difference
+from qexp.argument_spelling import spelled
 from qexp.client.client import Client
 from qexp.client.tables_and_comparisons import snapshot
 from qexp.errors import DatabaseTablesError, ExportError, OptionError, QexpError, RefusedError, ServiceError, nearest
@@ -171,7 +172,8 @@ def write_or_check_macros(path: Path, named: dict[str, Table], check: bool) -> F
 def _problem(planned: PlannedTable, error: QexpError) -> PaperProblem:
     text = str(error)
     if isinstance(error, RefusedError):
-        text = text.replace(error.advice, error.advice.replace("--allow ", "allow: "))  # the key in a file of tables
+        # the key in a file of tables
+        text = text.replace(spelled(error.advice), error.advice.replace("--allow ", "allow: "))
     return PaperProblem(f"{planned.place}: table {planned.name}: {text}", error.exit_status)
 
 

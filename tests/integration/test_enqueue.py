@@ -223,7 +223,7 @@ def test_current_chooses_all_but_the_experiments_that_the_newest_grid_leaves_out
     assert sorted(study.frame(current=True).x) == [2, 3, 9]
     assert [view.params["x"] for view in client.experiments(parse([done.study], current=True))] == [2, 3, 9]
     assert [view.params["x"] for view in client.experiments(parse([done.study], orphaned=True))] == [1]
-    with pytest.raises(SelectorError, match="--orphaned and --current"):
+    with pytest.raises(SelectorError, match="orphaned=True and current=True"):
         parse([done.study], orphaned=True, current=True)
 
 

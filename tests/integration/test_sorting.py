@@ -154,13 +154,13 @@ def test_columns_of_a_frame_are_chosen_by_the_names_of_conditions(made):
 @pytest.mark.parametrize(
     ("sort", "message"),
     [
-        ("-yy", r"--sort: there is no parameter or result 'yy' \(did you mean 'y'\?\)"),
-        ("statsu", r"--sort: there is no parameter or result 'statsu' \(did you mean 'status'\?\)"),
-        ("param.y", "--sort: there is no parameter 'y'; there are n, lr, kind"),
-        ("y,,n", "--sort: found y,,n, expected names with commas between them"),
-        ("", "--sort: found nothing, expected names with commas between them"),
-        ('"y', '--sort: found "y, expected names with commas between them'),
-        ("-", "--sort: found '-', expected a name such as -accuracy"),
+        ("-yy", r"sort: there is no parameter or result 'yy' \(did you mean 'y'\?\)"),
+        ("statsu", r"sort: there is no parameter or result 'statsu' \(did you mean 'status'\?\)"),
+        ("param.y", "sort: there is no parameter 'y'; there are n, lr, kind"),
+        ("y,,n", "sort: found y,,n, expected names with commas between them"),
+        ("", "sort: found nothing, expected names with commas between them"),
+        ('"y', 'sort: found "y, expected names with commas between them'),
+        ("-", "sort: found '-', expected a name such as -accuracy"),
     ],
 )
 def test_an_unknown_name_is_refused_with_a_similar_one(made, sort, message):

@@ -343,7 +343,7 @@ def test_a_picture_of_two_settings_is_refused_unless_allowed(client, raw, enqueu
     # Then the picture names the mixed settings and the omitted result
     assert reason in drawn.notes
     assert "1 done experiment is not drawn: the newest grid leaves it out" in drawn.notes
-    with pytest.raises(OptionError, match="--allow: found 'all', expected open, mixed or both"):
+    with pytest.raises(OptionError, match="allow: found 'all', expected open, mixed or both"):
         study.plot("y", "scatter", x="x", allow="all")
 
 

@@ -163,9 +163,8 @@ def test_experiments_of_other_studies_are_refused(study, client, raw, tmp_path):
     other = made_study(client, raw, tmp_path / "other").enqueue({"lr": [1]})
     (number,) = other.ids("lr = 1")
     for method in (study.logs, study.explain, study.show, study.follow):
-        with pytest.raises(
-            UnknownExperimentError, match=f"no experiment in the study '{study.name}' has the id {number}"
-        ):
+        text = f"in the study '{study.name}' has the id {number}: it is an experiment of the study '{other.name}'"
+        with pytest.raises(UnknownExperimentError, match=text):
             method(number)
     with pytest.raises(SelectorError, match="expected the id of an experiment"):
         study.logs("17,19")

@@ -92,7 +92,7 @@ def test_a_copy_of_the_reported_metric_is_refused_even_if_a_run_diverged(finishe
         return tuned(params) | ({"accuracy": math.nan, "again": math.nan} if diverged else {})
 
     study = finished_study(TUNED, ending)
-    with pytest.raises(OptionError, match="--by again: it equals accuracy in every experiment"):
+    with pytest.raises(OptionError, match='by="again": it equals accuracy in every experiment'):
         study.table(columns="", best="lr", by="again", allow="nan")
 
 

@@ -117,7 +117,7 @@ def test_code_of_two_studies_within_a_cell_is_refused(make_study):
     second.write("experiment.py", "def f(**params): return 2\n")
     second.enqueue(parameters={"classifier": CLASSIFIERS, "seed": {"range": [5, 10]}}).end(accuracy)
     # Then a cell may not mix them, but rows may
-    reason = "experiment.py differs within svc, tree; choose --rows study or --columns study"
+    reason = 'experiment.py differs within svc, tree; choose rows="study" or columns="study"'
     with pytest.raises(RefusedError, match=reason):  # a repeated run of one of them does not help
         qexp.table([first.name, second.name], "accuracy", "classifier", client=first.client)
     table = qexp.table([first.name, second.name], "accuracy", "study", "classifier", client=first.client)

@@ -42,7 +42,7 @@ def test_rows_are_in_the_requested_order(study):
     assert names(study.table(sort="iris")) == ["a9", "b", "a10"]
     assert names(study.table("loss", sort="iris")) == ["a9", "b", "a10"]
     assert names(study.table("loss", maximize=True, sort="iris")) == ["a10", "b", "a9"]
-    with pytest.raises(OptionError, match="--sort: found 'wien', expected grid, name, value or a column: iris, wine"):
+    with pytest.raises(OptionError, match="sort: found 'wien', expected grid, name, value or a column: iris, wine"):
         study.table(sort="wien")
 
 

@@ -293,11 +293,11 @@ def test_reasons_are_short_for_any_labels(make_study):
 
 def test_a_choice_of_the_best_seed_is_refused(make_study):
     study = make_study().enqueue(parameters=GRID).end(accuracy)
-    with pytest.raises(OptionError, match="--best seed: the luckiest seed would be shown"):
+    with pytest.raises(OptionError, match='best="seed": the luckiest seed would be shown'):
         study.table(best="seed", by="val_accuracy")
 
 
 def test_one_direction_for_metrics_of_two_is_refused(make_study):
     study = make_study().enqueue(parameters=GRID).end(lambda params: {**accuracy(params), "rmse": 0.1})
-    with pytest.raises(OptionError, match="--max holds for every metric, and rmse is better if smaller"):
+    with pytest.raises(OptionError, match="maximize=True holds for every metric, and rmse is better if smaller"):
         study.table(metrics="accuracy,rmse", maximize=True)

@@ -133,7 +133,7 @@ def test_a_thousand_and_one_rows_ask_for_a_condition(finished_study):
     study = finished_study({"x": {"range": [0, 1001]}}, lambda params: {"accuracy": 1} if params["x"] == 0 else None)
     with pytest.raises(OptionError) as error:
         study.table(rows="x", columns="")
-    assert str(error.value) == "--rows x: found 1,001 rows, expected at most 1,000; choose some with --where"
+    assert str(error.value) == 'rows="x": found 1,001 rows, expected at most 1,000; choose some with where'
 
 
 def test_a_study_without_done_experiments_has_no_table(finished_study):
@@ -153,11 +153,11 @@ def test_a_study_without_done_experiments_has_no_table(finished_study):
         ({"rows": "accuracy"}, "'accuracy' is a result, expected a parameter"),
         ({"average": "fold"}, "there is no parameter 'fold'; there are classifier, dataset, seed"),
         ({"over": "sed"}, "there is no parameter 'sed' (did you mean 'seed'?)"),
-        ({"baseline": "scv"}, "--baseline: there is no row 'scv' (did you mean 'svc'?)"),
-        ({"sort": "irsi"}, "--sort: found 'irsi', expected grid, name, value or a column: iris, wine"),
-        ({"columns": "classifier"}, "'classifier' is in --rows and in --columns; an axis has one role"),
+        ({"baseline": "scv"}, "baseline: there is no row 'scv' (did you mean 'svc'?)"),
+        ({"sort": "irsi"}, "sort: found 'irsi', expected grid, name, value or a column: iris, wine"),
+        ({"columns": "classifier"}, "'classifier' is in rows and in columns; an axis has one role"),
         ({"best": "lr"}, "there is no parameter 'lr'"),
-        ({"by": "loss"}, "--by loss: say what it chooses, such as --best lr"),
+        ({"by": "loss"}, 'by="loss": say what it chooses, such as best="lr"'),
         ({"scale": -1.0}, "scale: found -1.0, expected a number above 0"),
         ({"allow": "all"}, "allow: found 'all', expected some of missing, mixed, nan, open"),
         ({"where": "sed = 1"}, "there is no parameter or result 'sed' (did you mean 'seed'?)"),

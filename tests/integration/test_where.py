@@ -329,7 +329,7 @@ def test_facts_parameters_and_results_have_the_names_that_frames_have(client, st
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("1 < lrr", "--where, column 5: there is no parameter or result 'lrr' (did you mean 'lr'?)"),
+        ("1 < lrr", "where, column 5: there is no parameter or result 'lrr' (did you mean 'lr'?)"),
         ("trian.loss < 1", "column 1: there is no parameter or result 'trian' (did you mean 'train.loss'?)"),
         ("param.loss = 1", "column 1: there is no parameter 'loss'; there are status, lr"),
         ("result.status = 1", "column 1: there is no result 'status'"),

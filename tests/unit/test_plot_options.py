@@ -50,7 +50,7 @@ def test_styles_differ_in_size():
 def test_a_curve_through_zero_has_no_logarithmic_axis(log):
     chosen = choose(LINES, PlotSpec("curve", "loss", by="model", allow="open"))
     series = {(0, 0): curve([3, 3], [0, 1])}
-    with pytest.raises(OptionError, match=f"--log {log}: found 0, expected numbers above 0"):
+    with pytest.raises(OptionError, match=f'log="{log}": found 0, expected numbers above 0'):
         draw(chosen, PlotSpec("curve", "loss", by="model", log=log), series)
 
 

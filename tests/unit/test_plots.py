@@ -108,8 +108,8 @@ def test_a_picture_that_would_be_wrong_has_a_line_for_each_reason():
         choose(LINES, request, ["2 experiments are old"])
     lines = str(refused.value).splitlines()
     assert lines[0] == "the picture would be wrong:"
-    assert lines[1].startswith("- one point would pool different values of model (a, b); choose with --by model")
-    assert lines[2:] == ["- 2 experiments are old", "--allow open,mixed draws the picture with a note below it"]
+    assert lines[1].startswith('- one point would pool different values of model (a, b); choose with by="model"')
+    assert lines[2:] == ["- 2 experiments are old", 'allow="open,mixed" draws the picture with a note below it']
 
 
 def test_an_allowed_reason_stays_in_the_advice():
@@ -262,7 +262,7 @@ def test_dollar_signs_in_names_are_no_formula():
 
 def test_more_groups_than_a_reader_can_tell_apart_are_refused():
     found = experiments(lambda row: row["seed"], lr=[1, 2], model=list(range(MOST_GROUPS + 1)), seed=[0])
-    with pytest.raises(OptionError, match="found 13 values, expected at most 12 for --kind line; choose some"):
+    with pytest.raises(OptionError, match='found 13 values, expected at most 12 for kind="line"; choose some'):
         picture(found, "line", "score", x="lr", by="model")
 
 
@@ -300,17 +300,17 @@ def test_settings_of_matplotlib_are_as_before():
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"kind": "pie"}, "--kind: found 'pie', expected one of line"),
-        ({"x": "lr", "by": "lr"}, "--by lr: found it also as --x, expected another parameter"),
-        ({"x": None}, "--kind line: found no --x"),
-        ({"kind": "heatmap"}, "--kind heatmap: found no --by"),
-        ({"kind": "curve"}, "--x: --kind curve has the steps"),
-        ({"kind": "box", "statistic": "sem"}, "--stat: --kind box shows single experiments"),
-        ({"kind": "box", "log": "x"}, "--log x: the x axis of --kind box has categories"),
-        ({"kind": "scatter", "over": ("seed",)}, "--over: --kind scatter shows single experiments"),
-        ({"metric": "lr"}, "--metric lr: found a parameter, expected a result: score"),
-        ({"over": ("sed",)}, r"--over: no parameter is named 'sed' \(did you mean 'seed'\?\)"),
-        ({"x": "seed", "by": "lr", "facet": "model", "log": "x"}, "--log x: found 0, expected numbers above 0"),
+        ({"kind": "pie"}, "kind: found 'pie', expected one of line"),
+        ({"x": "lr", "by": "lr"}, 'by="lr": found it also as x, expected another parameter'),
+        ({"x": None}, 'kind="line": found no x, expected x=PARAMETER'),
+        ({"kind": "heatmap"}, 'kind="heatmap": found no by'),
+        ({"kind": "curve"}, 'x: kind="curve" has the steps'),
+        ({"kind": "box", "statistic": "sem"}, 'statistic: kind="box" shows single experiments'),
+        ({"kind": "box", "log": "x"}, 'log="x": the x axis of kind="box" has categories'),
+        ({"kind": "scatter", "over": ("seed",)}, 'over: kind="scatter" shows single experiments, expected no over'),
+        ({"metric": "lr"}, 'metric="lr": found a parameter, expected a result: score'),
+        ({"over": ("sed",)}, r"over: no parameter is named 'sed' \(did you mean 'seed'\?\)"),
+        ({"x": "seed", "by": "lr", "facet": "model", "log": "x"}, 'log="x": found 0, expected numbers above 0'),
     ],
 )
 def test_bad_requests_are_refused_in_one_line(options, expected):

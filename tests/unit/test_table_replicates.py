@@ -184,6 +184,6 @@ def test_more_than_a_thousand_rows_are_refused():
         {"row": number, "column": 0, "seed": 0, "fold": 0, "lr": 0, "id": number, "y": 0, "by": 0, "status": DONE}
         for number in range(1001)
     ]
-    with pytest.raises(OptionError, match=r"--rows row: found 1,001 rows, expected at most 1,000"):
+    with pytest.raises(OptionError, match='rows="row": found 1,001 rows, expected at most 1,000'):
         units(observed(rows), ["row"], [])
     assert len(units(observed(rows[1:]), ["row"], []).rows.keys) == 1000

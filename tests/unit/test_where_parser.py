@@ -130,7 +130,7 @@ def test_invalid_text_is_refused_on_one_line_with_its_column(text, column, words
     with pytest.raises(SelectorError) as caught:
         parse(text)
     message = str(caught.value)
-    assert message.startswith(f"--where, column {column}: "), message
+    assert message.startswith(f"where, column {column}: "), message
     assert all(word in message for word in words), message
     assert "\n" not in message
 

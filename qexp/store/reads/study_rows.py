@@ -108,6 +108,12 @@ def every(connection: Connection) -> list[StudyRow]:
     return _rows(connection, tables.study.c.archived_at.is_(None))
 
 
+def owner(connection: Connection, experiment: int) -> str | None:
+    """Return the name of the study that has an experiment. Returns None if no study has it."""
+    some = select(tables.experiment.c.study).where(tables.experiment.c.id == experiment)
+    return next((row.name for row in _rows(connection, tables.study.c.id.in_(some))), None)
+
+
 def _rows(connection: Connection, *conditions: ColumnElement[bool]) -> list[StudyRow]:
     query = select(*COLUMNS).where(tables.study.c.deleted_at.is_(None), *conditions).order_by(tables.study.c.id)
     return [StudyRow(*row) for row in connection.execute(query)]

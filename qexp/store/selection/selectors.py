@@ -291,7 +291,8 @@ def _check_ids(connection: Connection, selection: Selection, within: ColumnEleme
         first, last = selection.ids[place - 1]
         text = str(first) if first == last else f"{first}-{last}"
         newest = connection.execute(select(func.max(columns.id)).where(within)).scalar()
-        raise UnknownExperimentError(text, selection.targets, newest)
+        owner = study_rows.owner(connection, _bounded((first, last))[0]) if first == last else None
+        raise UnknownExperimentError(text, selection.targets, newest, owner)
 
 
 def _bounded(ids: Range) -> Range:
