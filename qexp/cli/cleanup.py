@@ -15,9 +15,8 @@ from qexp.model import counted
 from qexp.units import size_text
 
 if TYPE_CHECKING:
-    from qexp.client.deletion import Deleted
     from qexp.client.pruning import Pruned
-    from qexp.store.reads.deletion_plan import DeletionPlan, SizedFiles
+    from qexp.store.reads.deletion_plan import DeletionPlan
 
 
 @click.command()
@@ -49,9 +48,9 @@ def delete_(study: str, yes: bool, form: str) -> None:
     if form == "json":
         show_json(done)
         return
-    echo(f"{study} is deleted: {_removed(done)}")
+    echo(done.sentence)
     for left in done.left:
-        say(wrapped(f"{_files(left.files, 'file')} left: {left.reason}"))
+        say(wrapped(left.sentence))
 
 
 def _ask(plan: DeletionPlan) -> None:
@@ -76,24 +75,13 @@ def _lines(plan: DeletionPlan) -> list[str]:
         many = f"more than {MOST_COUNTED:,} {noun}s" if where and number > MOST_COUNTED else counted(number, noun)
         lines += [f"{many}{where}"] * bool(number)
     for files, noun in ((plan.artifacts, "artifact"), (plan.checkpoints, "checkpoint")):
-        lines += [_files(files, noun)] * bool(files.number)
+        lines += [files.text(noun)] * bool(files.number)
     if plan.snapshots.number:
         lines.append(f"{counted(plan.snapshots.number, 'snapshot')} of the code ({size_text(plan.snapshots.bytes)})")
     if plan.shared_snapshots:
         verb = "stays" if plan.shared_snapshots == 1 else "stay"
         lines.append(f"{counted(plan.shared_snapshots, 'snapshot')} {verb}: other studies have the same code")
     return lines
-
-
-def _files(files: SizedFiles, noun: str) -> str:
-    return f"{counted(files.number, noun)} ({size_text(files.bytes)})"
-
-
-def _removed(done: Deleted) -> str:
-    parts = [counted(done.experiments, "experiment")]
-    parts += [_files(done.files, "file")] * bool(done.files.number)
-    parts += [_files(done.snapshots, "snapshot")] * bool(done.snapshots.number)
-    return ", ".join(parts)
 
 
 @click.command()

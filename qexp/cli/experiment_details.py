@@ -30,7 +30,7 @@ def show(one: ExperimentDetails) -> None:
     view = one.experiment
     name, status = StyledText(f"{view.study} #{view.id}  ", "bold"), status_text(view.status)
     show_lines([(name, status, StyledText(f" ({view.failure})" if view.failure else "", status.style))])
-    _say(_revision(one))
+    _say(one.code_line)
     _values("parameters", view.params)
     _values("settings", _settings(one), lambda name: _in_newest(one, name))
     _values("result", view.result or {})
@@ -43,29 +43,6 @@ def show(one: ExperimentDetails) -> None:
 
 def _say(text: str, indent: int = 0) -> None:
     echo(f"{'':{indent}}{folded(text, indent)}")
-
-
-def _revision(one: ExperimentDetails) -> str:
-    """Say which revision the shown settings and code belong to, and how the newest one differs."""
-    mine, newest = one.revision, one.newest
-    place = "revision" if one.experiment.revision is not None else "not run yet; the newest revision is"
-    text = f"{place} {mine.number}, {mine.function}"
-    if newest.number == mine.number:
-        return text
-    different = [
-        *["other settings"] * bool(one.changed_settings),
-        *["another function"] * (mine.function != newest.function),
-        *_other_code(one.changed_code),
-    ]
-    how = " and ".join(different) or "the same settings and code"
-    return f"{text}; the newest is {newest.number}, with {how}"
-
-
-def _other_code(files: Mapping[str, str]) -> Iterator[str]:
-    if files:
-        from qexp.source import change_text  # slow to import, and most experiments have the newest code
-
-        yield f"other code ({change_text(files)})"
 
 
 def _settings(one: ExperimentDetails) -> dict[str, Json]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from qexp.errors import FilesError, UnknownStudyError
 from qexp.file_storage import Files
+from qexp.model import counted
 from qexp.store.reads import deletion_plan, study_rows
 from qexp.store.reads.deletion_plan import DeletionPlan, SizedFiles
 from qexp.store.writes import deleting
@@ -32,6 +33,11 @@ class Leftover:
     reason: str
     files: SizedFiles
 
+    @property
+    def sentence(self) -> str:
+        """Say how many files are left, and why."""
+        return f"{self.files.text('file')} left: {self.reason}"
+
 
 @dataclass(frozen=True)
 class Deleted:
@@ -43,6 +49,17 @@ class Deleted:
     files: SizedFiles
     left: Sequence[Leftover] = ()
     """They stay on a list in the database; `qexp prune` tries again."""
+
+    @property
+    def sentence(self) -> str:
+        """Say how many experiments, files and snapshots were removed."""
+        parts = [counted(self.experiments, "experiment")]
+        parts += [self.files.text("file")] * bool(self.files.number)
+        parts += [self.snapshots.text("snapshot")] * bool(self.snapshots.number)
+        return f"{self.study} is deleted: {', '.join(parts)}"
+
+    def __repr__(self) -> str:
+        return "; ".join([self.sentence, *(left.sentence for left in self.left)])
 
 
 @dataclass

@@ -52,9 +52,26 @@ class ExperimentDetails:
         """The settings whose values differ in the newest revision: before and after, or ABSENT."""
         return differences(self.revision.settings, self.newest.settings)
 
+    @property
+    def code_line(self) -> str:
+        """Say which revision the settings and code belong to, and how the newest one differs."""
+        mine, newest = self.revision, self.newest
+        place = "revision" if self.experiment.revision is not None else "not run yet; the newest revision is"
+        text = f"{place} {mine.number}, {mine.function}"
+        if newest.number == mine.number:
+            return text
+        different = [
+            *["other settings"] * bool(self.changed_settings),
+            *["another function"] * (mine.function != newest.function),
+            *_other_code(self.changed_code),
+        ]
+        how = " and ".join(different) or "the same settings and code"
+        return f"{text}; the newest is {newest.number}, with {how}"
+
     def __repr__(self) -> str:
         view = self.experiment
         lines = [f"{view.study} #{view.id}  {view.status}{f' ({view.failure})' if view.failure else ''}"]
+        lines.append(self.code_line)
         settings = self.revision.settings
         for title, values in (("parameters", view.params), ("settings", settings), ("result", view.result or {})):
             lines += [title] * bool(values)
@@ -67,6 +84,13 @@ class ExperimentDetails:
         if view.reason:
             lines.append(f"{view.status}: {visible(view.reason)}")
         return "\n".join(lines)
+
+
+def _other_code(files: Mapping[str, str]) -> Iterator[str]:
+    if files:
+        from qexp.source import change_text  # slow to import, and most experiments have the newest code
+
+        yield f"other code ({change_text(files)})"
 
 
 def experiments(

@@ -87,6 +87,7 @@ def test_a_deletion_removes_every_row_and_file_of_a_study_and_says_how_much(clie
     done = Study(made.name, client).delete()
     # Then no row and no file is left, and the neighbour is whole
     assert (done.experiments, done.files, done.left) == (2, SizedFiles(2, 12), ())
+    assert repr(done) == f"{made.name} is deleted: 2 experiments, 2 files (12 bytes)"
     assert rows_of(raw, ids) == {}
     assert raw.execute("SELECT count(*) FROM study WHERE name ^@ %s", [made.name]).fetchone() == (0,)
     assert raw.execute("SELECT to_regclass(%s)", [f"study_{made.name}"]).fetchone() == (None,)

@@ -95,7 +95,8 @@ def test_experiments_are_listed_with_parameters_and_results(study, made):
 def test_one_experiment_shows_all_about_it(study, made):
     (failed,) = made.ids("lr = 10")
     text = repr(study.show(failed))
-    assert text.startswith(f"{study.name} #{failed}  failed (error)\nparameters\n  lr    10.0\n  seed  0\n")
+    code = "revision 1, experiment:f; the newest is 2, with the same settings and code"
+    assert text.startswith(f"{study.name} #{failed}  failed (error)\n{code}\nparameters\n  lr    10.0\n  seed  0\n")
     assert "attempt 1: error" in text
     assert "ValueError: no" in text
 

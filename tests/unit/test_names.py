@@ -29,6 +29,10 @@ def test_each_public_name_can_be_imported(package):
     assert [name for name in package.__all__ if not hasattr(package, name)] == []
 
 
+def test_completion_offers_public_names_only():
+    assert [name for name in dir(qexp) if not name.startswith("_")] == sorted(qexp.__all__)
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_each_command_can_be_imported(verb):
     assert commands.get_command(click.Context(commands), verb) is not None

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import Select, Table, exists, func, select, text
 
-from qexp.model import Status
+from qexp.model import Status, counted
 from qexp.store.connection import Connection
 from qexp.store.reads import study_progress
 from qexp.store.reads.study_rows import StudyRow
 from qexp.store.schema import tables
+from qexp.units import size_text
 
 MOST_COUNTED = 1_000_000
 """Series and lists can have billions of rows: no more than these are counted."""
@@ -22,6 +23,15 @@ class SizedFiles:
 
     number: int
     bytes: int
+
+    def text(self, noun: str) -> str:
+        """
+        Return the number of *noun*, and the size.
+
+        >>> SizedFiles(2, 4096).text("file")
+        '2 files (4.1 kB)'
+        """
+        return f"{counted(self.number, noun)} ({size_text(self.bytes)})"
 
 
 @dataclass(frozen=True)
