@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -41,8 +42,26 @@ def shortened_cell(text: str, width: int) -> str:
 
 
 def end_cut(texts: Sequence[str], width: int) -> list[str]:
-    """Shorten texts to a width by their end, as `shortened_cell` does."""
-    return [shortened_cell(text, width) for text in texts]
+    """
+    Shorten texts to a width by their end, as `shortened_cell` does, or by their beginning if texts would become equal.
+
+    >>> end_cut(["checkpoint_epoch_010.pt", "checkpoint_epoch_020.pt", "none"], 12)
+    ['…poch_010.pt', '…poch_020.pt', 'none']
+    """
+    made = [[shortened_cell(text, width) for text in texts]]
+    if len(set(made[0])) < len(set(texts)):
+        made.append(_without_beginning(texts, width))
+    return max(made, key=lambda cells: len(set(cells)))  # the first of those with the most different texts
+
+
+def _without_beginning(texts: Sequence[str], width: int) -> list[str]:
+    """Leave out the beginning that long texts share, as far as the width demands, but no part of a number."""
+    long = [text for text in texts if width_of(text) > width]
+    shared = len(os.path.commonprefix(long))  # noqa: RUF071 - of characters
+    begin = min(shared, max(map(len, long)) - width + 1)
+    while begin > 0 and "".join(long[0][begin - 1 : begin + 1]).strip("0123456789.") == "":
+        begin -= 1
+    return [shortened_cell(f"…{text[begin:]}" if width_of(text) > width else text, width) for text in texts]
 
 
 def middle_cut(names: Sequence[str], width: int) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from qexp.analysis.column_fitting import end_cut
 from qexp.analysis.table.model import Cell, Key, Note, Table
 from qexp.analysis.text_layout import StyledLine, StyledText, cut, joined, line, padded, width_of, wrapped
 from qexp.analysis.writers.labels import Span, column_labels, number, row_labels, shown, spans, stub_heads
@@ -15,6 +16,8 @@ from qexp.truncation import listed
 _GAP = 2
 _NARROWEST = 4
 """The smallest width of a cut row label."""
+_HEAD = 16
+"""The width of long column labels in a table that is wider than the terminal."""
 _NAMED = 6
 """The most hidden columns that are named below a table."""
 _RAISED = dict(zip("abcdefghijklmnoprstuvwxyz0123456789", "ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ⁰¹²³⁴⁵⁶⁷⁸⁹", strict=True))
@@ -29,14 +32,19 @@ def summary_lines(table: Table, width: int) -> Iterator[StyledLine]:
     """
     Yield the lines of a table, then those of its notes.
 
-    If it is wider than *width*, its last columns are hidden and named below. Numbers are never cut; row labels are cut
-    if otherwise no column fits.
+    If it is wider than *width*, long column labels are cut, then its last columns are hidden and named below. Numbers
+    are never cut; row labels are cut if otherwise no column fits.
     """
-    keys = column_labels(table)
-    columns = [_TextColumn.of(table, index, key[-1]) for index, key in enumerate(keys)]
+    keys = heads = column_labels(table)
+    columns = _columns(table, heads)
     stubs = _stub_widths(table, columns, width)
-    kept = _fitting(columns, width - sum(stubs) - _GAP * len(stubs))
-    yield from _head(table, keys[:kept], stubs, columns[:kept])
+    if columns and _width(columns, stubs) > width:
+        short = end_cut([key[-1] for key in keys], _HEAD)
+        heads = [(*key[:-1], head) for key, head in zip(keys, short, strict=True)]
+        columns = _columns(table, heads)
+        stubs = _stub_widths(table, columns, width)
+    kept = _fitting(columns, width, stubs)
+    yield from _head(table, heads[:kept], stubs, columns[:kept])
     yield from _rows(table, stubs, columns[:kept])
     hidden = [" / ".join(key) for key in keys[kept:]]
     if table.notes or hidden:
@@ -112,13 +120,19 @@ def _stub_widths(table: Table, columns: Sequence[_TextColumn], width: int) -> li
     return widths
 
 
-def _fitting(columns: Sequence[_TextColumn], room: int) -> int:
-    """Return how many columns have room, at least one."""
-    for count, column in enumerate(columns):
-        room -= column.width + _GAP * (count > 0)
-        if room < 0:
-            return max(1, count)
-    return len(columns)
+def _columns(table: Table, heads: Sequence[Key]) -> list[_TextColumn]:
+    return [_TextColumn.of(table, index, head[-1]) for index, head in enumerate(heads)]
+
+
+def _width(columns: Sequence[_TextColumn], stubs: Sequence[int]) -> int:
+    """Return the width of a table."""
+    return sum(stubs) + sum(column.width for column in columns) + _GAP * (len(stubs) + len(columns) - 1)
+
+
+def _fitting(columns: Sequence[_TextColumn], width: int, stubs: Sequence[int]) -> int:
+    """Return how many columns fit beside the row labels, at least one."""
+    counts = range(len(columns), 1, -1)
+    return next((count for count in counts if _width(columns[:count], stubs) <= width), min(1, len(columns)))
 
 
 def _head(
@@ -131,8 +145,7 @@ def _head(
     names = [padded(name, width) for name, width in zip(stub_heads(table), stubs, strict=True)]
     heads = [_right(key[last], column) for key, column in zip(keys, columns, strict=True)]
     yield joined([line(text, "bold") for text in [*names, *heads]])
-    width = sum(stubs) + sum(column.width for column in columns) + _GAP * (len(stubs) + len(columns) - 1)
-    yield line("─" * width, "dim")
+    yield line("─" * _width(columns, stubs), "dim")
 
 
 def _group(span: Span, columns: Sequence[_TextColumn]) -> str:
@@ -152,11 +165,12 @@ def _right(head: str, column: _TextColumn) -> str:
 
 def _rows(table: Table, stubs: Sequence[int], columns: Sequence[_TextColumn]) -> Iterator[StyledLine]:
     keys = row_labels(table)
-    for index, key in enumerate(keys):
+    levels = [end_cut([key[level] for key in keys], width) for level, width in enumerate(stubs)]
+    for index in range(len(keys)):
         repeated = _repeated(keys, index)
         labels = [
-            padded("" if level < repeated else label, width)
-            for level, (label, width) in enumerate(zip(key, stubs, strict=True))
+            padded("" if level < repeated else cells[index], width)
+            for level, (cells, width) in enumerate(zip(levels, stubs, strict=True))
         ]
         cells = table.cells[index]
         bold = [(cell := cells[place]) is not None and cell.bold for place in range(len(columns))]

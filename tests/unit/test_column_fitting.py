@@ -90,5 +90,17 @@ def test_for_every_width_the_table_fits_and_all_columns_are_accounted_for():
 def test_texts_are_cut_so_that_they_stay_distinct():
     values = ["sklearn_random_forest_small", "sklearn_random_forest_large", "svc"]
     (column,) = [texts("model", *values, rank=0)]
-    kept, _ = fitting([column, texts("note", "z" * 50, rank=1)], 24 + GAP + 12)
+    kept, _ = fitting([column, texts("note", "z" * 50, rank=1)], 24 + GAP + 24)
     assert cells(kept[0]) == ["sklearn_random_forest_s…", "sklearn_random_forest_l…", "svc"]
+
+
+def test_texts_with_one_beginning_show_their_ends():
+    paths = [f"/data/models/resnet50/checkpoint_epoch_{number:03}.pt" for number in range(0, 300, 10)]
+    column = texts("path", *paths, "none", rank=0)
+    for width in range(12, 50):
+        kept, _ = fitting([column], width)
+        found = cells(kept[0])
+        assert len(set(found)) == len(paths) + 1
+        assert all(cell.startswith("/data/models/resnet50/c") or "…" in cell for cell in found[:-1])
+        assert found[-1] == "none"
+    assert cells(fitting([column], 12)[0][0])[:2] == ["…poch_000.pt", "…poch_010.pt"]

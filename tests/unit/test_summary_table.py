@@ -70,6 +70,15 @@ def test_long_labels_are_cut_before_numbers():
     assert all(len(line) <= 40 for line in lines)
 
 
+def test_long_labels_of_rows_and_columns_stay_distinct():
+    paths = [f"/data/models/resnet50/checkpoint_epoch_{number:03}.pt" for number in (10, 20, 30)]
+    texts = [f"a sentence of many words that ends in {number}" for number in (1, 2)]
+    head, _, *rows = lines_of(table(paths, texts), 60)
+    assert all(cell_len(line) <= 60 for line in [head, *rows])
+    assert len({row.split()[0] for row in rows[:3]}) == 3
+    assert head.endswith("… that ends in 1")
+
+
 @settings(deadline=None)
 @given(width=st.integers(10, 200), made=st.sampled_from([rich_table(), nasty_table(), table([], cells=[])]))
 def test_no_number_is_ever_cut(width, made):
