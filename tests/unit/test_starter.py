@@ -71,11 +71,21 @@ def test_the_context_and_the_seed_are_no_axes():
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
+    tmp_path = tmp_path / "My Digits-2"
+    tmp_path.mkdir()
     monkeypatch.chdir(tmp_path)
     (tmp_path / "src/pkg").mkdir(parents=True)
     (tmp_path / "src/pkg/__init__.py").touch()
     (tmp_path / "src/pkg/train.py").write_text("def main(depth: int, lr: float = 0.1, seed: int = 0): return 1\n")
     return tmp_path
+
+
+@pytest.mark.parametrize("name", ["first", "My Digits-2", "研究"])
+def test_the_example_is_a_study_with_the_name_of_its_folder(tmp_path, name):
+    (tmp_path / name).mkdir()
+    start_from_nothing(tmp_path / name / "grid.yaml")
+    grid = Grid.load(tmp_path / name / "grid.yaml")
+    assert (grid.study, len(grid)) == ({"My Digits-2": "my_digits_2"}.get(name, "first"), 18)
 
 
 def test_a_file_in_a_package_is_named_by_its_module_and_folder(folder):
@@ -86,7 +96,7 @@ def test_a_file_in_a_package_is_named_by_its_module_and_folder(folder):
     text = (folder / "grid.yaml").read_text().replace("depth: []", "depth: [1, 2]")
     (folder / "grid.yaml").write_text(text)
     grid = Grid.load(folder / "grid.yaml")
-    assert (grid.study, grid.function, grid.folder, len(grid)) == ("train", "pkg.train:main", folder / "src", 6)
+    assert (grid.study, grid.function, grid.folder, len(grid)) == ("my_digits_2", "pkg.train:main", folder / "src", 6)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from qexp.functions import Signature, importing_from, resolve
 from qexp.study_names import possible_name
 
 _ANY_STUDY = ("main", "run", "train", "experiment", "evaluate", "f")
-"""Names of functions that say less about a study than the name of their module."""
+"""Names of functions and modules that say less about a study than the name of their module or folder."""
 _COMMAND_LINE = ("argv", "args")
 
 
@@ -33,7 +33,7 @@ def start_from_nothing(grid: Path) -> Started:
     if os.path.lexists(example):
         repair = f"'qexp init {example}:NAME' writes a grid for a function NAME of it"
         raise ExportError(f"{example}: is there already, and is not changed; {repair}")
-    files = {example: texts.EXAMPLE, grid: texts.example_grid()}
+    files = {example: texts.EXAMPLE, grid: texts.example_grid(_study((), grid))}
     _write(files)
     return Started(tuple(files), {})
 
@@ -57,14 +57,20 @@ def start_from_function(name: str, grid: Path) -> Started:
             f"function {function_name}: found no parameters to vary, expected some; qexp passes them as arguments, not "
             f"on a command line: write one such as 'def {attribute}(lr: float, seed: int = 0)' that returns its results"
         )
-    stem = module.rpartition(".")[2]
-    study = possible_name(stem if attribute in _ANY_STUDY else attribute) or "first"
+    study = _study((attribute, module.rpartition(".")[2]), grid)
     text = texts.grid_of(study, function_name, _relative(folder, grid.parent), axes, has_seed, signature.open)
     _write({grid: text})
     lines = text.splitlines()
     missing = [axis for axis in axes if axis.must_be_filled_in]
     where = {axis.name: next(at for at, line in enumerate(lines, 1) if axis.text in line) for axis in missing}
     return Started((grid,), where)
+
+
+def _study(names: Sequence[str], grid: Path) -> str:
+    """Return a name for a study: the first telling one, by default that of the grid's folder, unique among projects."""
+    telling = [name for name in names if name not in _ANY_STUDY]
+    found = map(possible_name, [*telling, grid.parent.resolve().name])
+    return next((name for name in found if name is not None), "first")
 
 
 def _place(name: str) -> tuple[str, str, Path]:

@@ -24,7 +24,7 @@ def train(lr: float, momentum: float = 0.0, seed: int = 0, steps: int = 200):
 EXAMPLE_GRID = """\
 # qexp runs the function once for each combination of these values:
 # 3 x 2 x 3 seeds = 18 experiments.
-study: first
+study: STUDY
 function: experiment:train
 
 parameters:
@@ -44,9 +44,9 @@ _MORE = """
 _SETTINGS = "# settings: {NAME: VALUE}   # given to the function too, the same for all\n"
 
 
-def example_grid() -> str:
+def example_grid(study: str) -> str:
     """Return the grid of the example."""
-    return EXAMPLE_GRID + _MORE
+    return EXAMPLE_GRID.replace("STUDY", study) + _MORE
 
 
 def grid_of(
