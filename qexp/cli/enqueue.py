@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @assignments_option
 @click.option("--dry-run", is_flag=True, help="Check the grid and show its experiments; needs no service.")
 @format_option
-def enqueue_(grid: str, assignments: tuple[str, ...], dry_run: bool, form: str) -> None:
+def enqueue_(grid: str, assignments: tuple[str, ...], dry_run: bool, form: str) -> int:
     """
     Add the experiments of a grid and queue them for the workers.
 
@@ -37,6 +37,7 @@ def enqueue_(grid: str, assignments: tuple[str, ...], dry_run: bool, form: str) 
       qexp enqueue grid.yaml --dry-run
       qexp enqueue grid.yaml --set lr=1e-3,1e-4 --set settings.epochs=5
     """
+    from qexp.cli.main import INTERRUPTED
     from qexp.client.function_check import checked
     from qexp.grid import Grid
 
@@ -44,11 +45,15 @@ def enqueue_(grid: str, assignments: tuple[str, ...], dry_run: bool, form: str) 
     loaded = Grid.load(grid, assignments)
     if dry_run:
         _preview(checked(loaded), form)
-        return
-    done = enqueue_with_progress(loaded)
+        return 0
+    try:
+        done = enqueue_with_progress(loaded)
+    except KeyboardInterrupt as error:
+        say(wrapped(interrupt_text(error)))
+        return INTERRUPTED
     if form == "json":
         show_json({**vars(done), "known": done.known})
-        return
+        return 0
     echo(summary(done))
     if done.announced:
         from qexp.client.explain import start_worker  # a late import, so that workers can start earlier
@@ -62,6 +67,12 @@ def enqueue_(grid: str, assignments: tuple[str, ...], dry_run: bool, form: str) 
         )
     elif done.waiting:
         say(wrapped(f"{done.waiting} are pending until the queue has room; see 'qexp status {done.study}'"))
+    return 0
+
+
+def interrupt_text(error: KeyboardInterrupt) -> str:
+    """Return the line about an interrupt, with its own text about what is stored."""
+    return f"qexp: interrupted; {error}" if str(error) else "qexp: interrupted"
 
 
 def enqueue_with_progress(grid: Grid, then: str = "") -> Enqueued:

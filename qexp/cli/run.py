@@ -38,7 +38,8 @@ def run_(grid: str, assignments: tuple[str, ...], concurrency: int | None, form:
     running experiments have 2 s to finish, then they are given back. A second Ctrl-C does not wait.
     """
     from qexp import services, settings
-    from qexp.cli.enqueue import enqueue_with_progress, summary
+    from qexp.cli.enqueue import enqueue_with_progress, interrupt_text, summary
+    from qexp.cli.main import INTERRUPTED
     from qexp.cli.status import exit_status
     from qexp.client import Client
     from qexp.client.function_check import checked
@@ -58,7 +59,10 @@ def run_(grid: str, assignments: tuple[str, ...], concurrency: int | None, form:
         done = enqueue_with_progress(loaded, then=command)
         say(summary(done))
         _work(client, done, concurrency or os.cpu_count() or 1)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        if str(error):  # it says what the enqueue has stored
+            say(wrapped(f"{interrupt_text(error)}; go on with '{command}'"))
+            return INTERRUPTED
         return _interrupted(client, loaded.study, command)
     counts = _of_grid(client, loaded.study)
     _report(client, counts, form)

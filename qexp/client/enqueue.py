@@ -93,8 +93,35 @@ class Enqueued:
         return f"{self.study}: {many}, {self.new} new, {self.known} already there; {self.announced} queued{later}"
 
 
+@dataclass
+class _Interrupted:
+    """The text of an interrupt: what is stored at this moment of an enqueue."""
+
+    text: str = "nothing was enqueued"
+
+    def begins(self) -> None:
+        """Note that a transaction begins."""
+        self.text = _Interrupted.text
+
+    def commits(self, study: str) -> None:
+        """Note that the transaction is complete and may be committed."""
+        self.text = f"'qexp status {study}' says whether the experiments were enqueued"
+
+    def has_committed(self) -> None:
+        """Note that all is stored."""
+        self.text = "the experiments are stored, and workers will queue them"
+
+
 def enqueue(client: Client, grid: Grid, progress: Progress) -> Enqueued:
-    """Implement `Client.enqueue`."""
+    """Implement `Client.enqueue`. An interrupt says what is stored."""
+    interrupted = _Interrupted()
+    try:
+        return _enqueue(client, grid, progress, interrupted)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(interrupted.text) from None
+
+
+def _enqueue(client: Client, grid: Grid, progress: Progress, interrupted: _Interrupted) -> Enqueued:
     grid = checked(grid)
     broker.check(client.settings)
     spec = study_spec(grid, client.settings)
@@ -108,6 +135,7 @@ def enqueue(client: Client, grid: Grid, progress: Progress) -> Enqueued:
         connection: Connection,
     ) -> tuple[tuple[str, str | None] | None, ChangedFiles, study_rows.StudyRow, enqueueing.Added]:
         nonlocal unarchived
+        interrupted.begins()  # perhaps again, after a deadlock
         before = study_rows.place(connection, spec.name)
         files = (
             _changed_files(connection, study_rows.find(connection, spec.name), snapshot) if before else ChangedFiles()
@@ -118,10 +146,12 @@ def enqueue(client: Client, grid: Grid, progress: Progress) -> Enqueued:
         studies.count(connection, study, added.total)
         if added.new:
             control.renewed(connection, [study.id])
+        interrupted.commits(grid.study)
         return before, files, study, added
 
     client.prepare()
     before, files, study, added = client.change(add)
+    interrupted.has_committed()
     announced = client.publish(study, progress)
     with client.begin() as connection:
         waiting = publishing.number_of(connection, study.id, Status.PENDING)

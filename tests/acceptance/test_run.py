@@ -14,7 +14,7 @@ from tests_support import eventually
 
 SOURCE = """
 import pathlib, time
-def f(x, folder, wait=False):
+def f(x, folder, wait=False, seed=0):
     folder = pathlib.Path(folder)
     if wait:
         (folder / f"began-{x}").touch()
@@ -271,3 +271,14 @@ def test_a_run_of_a_grid_says_which_orphans_run_too(grid, qexp, statuses, tmp_pa
     assert f"1 experiment is no longer in the grid, and has not finished; 'qexp cancel {study} --orphaned'" in said
     assert f"{study}: 2 done" in said
     assert statuses(study) == ["done"] * 3
+
+
+@pytest.mark.parametrize("command", ["enqueue", "run"])
+def test_an_interrupt_during_an_enqueue_says_that_nothing_was_enqueued(grid, qexp, tmp_path, command):
+    study = grid("c", 1)
+    keys = [("written", "\x03")]
+    shown = terminal("qexp", command, "c.yaml", "--set", "seeds=2000000", "--set", "x=3", keys=keys, cwd=tmp_path)
+    assert shown.status == 130
+    go_on = "; go on with 'qexp run c.yaml --set seeds=2000000 --set x=3'" if command == "run" else ""
+    assert f"qexp: interrupted; nothing was enqueued{go_on}" in " ".join(shown.text.split())
+    assert f"no study is named '{study}'" in qexp("status", study).stderr

@@ -191,6 +191,25 @@ def test_any_name_of_a_parameter_or_result_is_a_column_or_left_out(raw, hostile)
     assert raw.execute("SELECT count(*) > 0 FROM study").fetchone() == (True,)
 
 
+@pytest.mark.parametrize(
+    ("moment", "text", "stored"),
+    [
+        ("written", "nothing was enqueued", 1),
+        ("announced", "the experiments are stored, and workers will queue them", 3),
+    ],
+)
+def test_an_interrupted_enqueue_says_what_is_stored(client, grid, moment, text, stored):
+    client.enqueue(grid(parameters={"x": [1]}))
+
+    def interrupt(label, number):
+        if label == moment:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt, match=f"^{text}$"):
+        client.enqueue(grid(), interrupt)
+    assert len(client.experiments(Selection(grid().study))) == stored
+
+
 def test_experiments_that_a_changed_grid_leaves_out_are_named_and_kept(client, grid):
     # Given a study of three experiments, and one that code added
     client.enqueue(grid())
