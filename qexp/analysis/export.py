@@ -19,7 +19,11 @@ Tables = Iterable[pd.DataFrame]
 """The pieces of a frame in order; at least one, all with the same columns and types."""
 
 
-def writer(path: Path) -> Callable[[Tables], None]:
+Save = Callable[[Tables], None]
+"""Writes such a frame."""
+
+
+def writer(path: Path) -> Save:
     """
     Return the function that writes a frame to *path*; the suffix .csv, .parquet or .json decides the format.
 
@@ -38,8 +42,13 @@ def writer(path: Path) -> Callable[[Tables], None]:
 
 def _csv(tables: Tables, path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
-        for number, table in enumerate(tables):
-            _flat(table).to_csv(file, index=False, header=number == 0)
+        file.writelines(csv_pieces(tables))
+
+
+def csv_pieces(tables: Tables) -> Iterator[str]:
+    """Yield a frame as CSV, piece by piece."""
+    for number, table in enumerate(tables):
+        yield _flat(table).to_csv(index=False, header=number == 0)
 
 
 def _parquet(tables: Tables, path: Path) -> None:

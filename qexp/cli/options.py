@@ -20,6 +20,13 @@ format_option = click.option(
     show_default=True,
     help="The output format.",
 )
+data_file_option = click.option(
+    "-o",
+    "--output",
+    type=click.Path(allow_dash=True),
+    metavar="FILE",
+    help="A .csv, .parquet or .json file; or -, for CSV on standard output.",
+)
 yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 
 

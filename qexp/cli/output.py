@@ -14,13 +14,15 @@ import click
 
 from qexp.analysis.column_fitting import TableColumn, table_lines
 from qexp.analysis.text_layout import StyledLine, StyledText
-from qexp.cli.terminal_writer import data, echo, out, printable
+from qexp.cli.terminal_writer import data, echo, exact, out, printable
 from qexp.model import Status, strict
 from qexp.truncation import listed
 
 if TYPE_CHECKING:  # slow to import, and not every command prints a table
     from rich.console import Console, RenderableType
     from rich.text import Text
+
+    from qexp.analysis.export import Tables
 
 STYLES = {
     Status.DONE: "green",
@@ -55,6 +57,14 @@ def _encode(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return strict(dataclasses.asdict(value))
     return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def print_csv(tables: Tables) -> None:
+    """Print the pieces of a frame as CSV."""
+    from qexp.analysis.export import csv_pieces
+
+    for piece in csv_pieces(tables):
+        exact(piece)
 
 
 def show_lines(lines: Iterable[StyledLine]) -> None:

@@ -10,8 +10,8 @@ import click
 
 from qexp.analysis.column_fitting import TableColumn
 from qexp.cli.artifact_copies import copy
-from qexp.cli.options import EXPERIMENT, WholeNumber, format_option, selection_options
-from qexp.cli.output import console, say, show_json, table
+from qexp.cli.options import EXPERIMENT, WholeNumber, data_file_option, format_option, selection_options
+from qexp.cli.output import console, print_csv, say, show_json, table
 from qexp.cli.terminal_writer import Stream, echo, exact
 from qexp.model import value_text
 from qexp.truncation import listed as some
@@ -69,16 +69,14 @@ def logs_(experiment: int, attempt: int | None, follow: bool) -> None:
 @selection_options()
 @click.option("--name", "names", multiple=True, help="Only this series; repeatable.")
 @click.option("--list", "listed", metavar="NAME", help="Show the rows of this list instead of series.")
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="Write all points to a .csv, .parquet or .json file."
-)
+@data_file_option
 @click.option("--params", is_flag=True, help="Add the parameters of the experiments as columns of the file or JSON.")
 @format_option
 def metrics_(
-    selection: Selection, names: tuple[str, ...], listed: str | None, output: Path | None, params: bool, form: str
+    selection: Selection, names: tuple[str, ...], listed: str | None, output: str | None, params: bool, form: str
 ) -> None:
     """
-    Show the series that experiments have recorded, and their lists.
+    Show the series that experiments have recorded, and their lists; with -o, write all points or rows.
 
     \b
       qexp metrics 17
@@ -88,12 +86,13 @@ def metrics_(
     from qexp.analysis.export import row_dicts, writer
     from qexp.client import Records
 
-    save = writer(output) if output is not None else None
+    save = None if output is None else print_csv if output == "-" else writer(Path(output))
     records = Records()
     frame = records.rows(selection, listed) if listed else records.metrics(selection, names, params=params)
     if save is not None:
         save([frame])
-        echo(f"{output}: {len(frame)} rows")
+        if output != "-":
+            echo(f"{output}: {len(frame)} rows")
     elif form == "json":
         show_json(list(row_dicts(frame)))
     elif listed:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qexp.cli.options import EXPERIMENT, format_option, selection_options
-from qexp.cli.output import say, show_json, wrapped
+from qexp.cli.options import EXPERIMENT, data_file_option, format_option, selection_options
+from qexp.cli.output import print_csv, say, show_json, wrapped
 from qexp.cli.terminal_writer import echo, printable
 from qexp.model import compact
 
@@ -124,10 +124,10 @@ def errors_(selection: Selection, form: str) -> None:
 
 @click.command()
 @selection_options()
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="A .csv, .parquet or .json file.")
-def export_(selection: Selection, output: Path) -> None:
+@data_file_option
+def export_(selection: Selection, output: str | None) -> None:
     """
-    Write experiments to a .csv, .parquet or .json file: one row each, failed ones included.
+    Write experiments to a .csv, .parquet or .json file, or as CSV to standard output: one row each, also failed ones.
 
     The columns are those of qexp.load: id, parameters, results, status, attempt, revision, host, started_at, duration,
     last_attempt, failure and error.
@@ -135,8 +135,12 @@ def export_(selection: Selection, output: Path) -> None:
     \b
       qexp export lenet -o lenet.csv
       qexp export lenet --where "lr > 0.1" -o lenet.parquet
+      qexp export lenet -o - | head
     """
     from qexp.client import Client
 
-    rows, columns = Client().export(selection, output)
-    echo(f"{output}: {rows} experiments, {columns} columns")
+    if output is None:
+        raise click.UsageError("expected a file to write, such as -o results.csv, or -o - for standard output")
+    rows, columns = Client().export(selection, print_csv if output == "-" else Path(output))
+    if output != "-":
+        echo(f"{output}: {rows} experiments, {columns} columns")

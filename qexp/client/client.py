@@ -25,6 +25,7 @@ from qexp.truncation import truncated
 if TYPE_CHECKING:
     import pandas as pd
 
+    from qexp.analysis.export import Save
     from qexp.client.deletion import Deleted
     from qexp.client.enqueue import Difference, Enqueued
     from qexp.client.experiment_queries import ExperimentDetails
@@ -361,12 +362,12 @@ class Client:
         with self.begin() as connection:
             return experiment_queries.frame(connection, selection, sort, limit, columns)
 
-    def export(self, selection: Selection, path: Path) -> tuple[int, int]:
-        """Write the selected experiments to a file; return the numbers of rows and columns."""
+    def export(self, selection: Selection, target: Path | Save) -> tuple[int, int]:
+        """Pass the selected experiments to a file, or a function; return the numbers of rows and columns."""
         from qexp.analysis.export import writer
         from qexp.client import experiment_queries
 
-        save = writer(path)  # refuses an unknown suffix before Postgres is asked
+        save = writer(target) if isinstance(target, Path) else target  # refuses a suffix before Postgres is asked
         with self.begin() as connection:
             return experiment_queries.export(connection, selection, save)
 

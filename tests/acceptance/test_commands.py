@@ -258,6 +258,8 @@ def test_the_life_of_a_study(qexp, study, worker, tmp_path):
         assert frame["status"].tolist() == ["done", "done", "failed", "done"]
         assert frame["error"].tolist()[2] == "ValueError: three"
         assert {"x", "attempt", "host", "started_at", "duration"} <= set(frame.columns)
+    done = qexp("export", made.name, "-o", "-")
+    assert (done.stdout, done.stderr) == ((tmp_path / "results.csv").read_text(), "")
     assert qexp("export", made.name, "--failed", "-o", "failed.csv").returncode == 0
     assert len(pd.read_csv(tmp_path / "failed.csv")) == 1
 
@@ -384,6 +386,7 @@ UNREACHABLE = "postgresql://me:hidden@127.0.0.1:1/lab"
         (["list", "x", "--since", "yesterday"], {}, 2, ["--since: found 'yesterday', expected a time span"]),
         (["show"], {}, 2, ["missing argument"]),
         (["statsu"], {}, 2, ["did you mean 'status'"]),
+        (["export", "x"], {}, 2, ["expected a file to write, such as -o results.csv"]),
         (["export", "x", "-o", "missing/file.csv"], {}, 2, ["missing", "mkdir -p"]),
         (["export", "x", "-o", "file.xlsx"], {}, 2, [".csv, .parquet, .json"]),
         (["status"], {"QEXP_DATABASE_URL": UNREACHABLE}, 3, ["cannot reach Postgres at 127.0.0.1:1", "'qexp up'"]),
