@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from qexp.analysis.export import Save
     from qexp.client.deletion import Deleted
-    from qexp.client.enqueue import Difference, Enqueued
+    from qexp.client.enqueue import Difference, Enqueued, Preview
     from qexp.client.experiment_queries import ExperimentDetails
     from qexp.client.explain import Explanation
     from qexp.client.pruning import Pruned
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Progress = Callable[[str, int], None]
-"""Receives "written", "announced" or "deleted", and how many experiments were so far."""
+"""Receives "written", "compared", "announced" or "deleted", and how many experiments were so far."""
 
 
 @dataclass(frozen=True)
@@ -139,10 +139,11 @@ class Client:
 
         return enqueue.compare(self, grid)
 
-    def mean_duration(self, study: str) -> float | None:
-        """Return the mean seconds of a study's done experiments. Returns None without such a study or experiment."""
-        with self.begin() as connection:
-            return study_progress.mean_duration(connection, study)
+    def preview(self, grid: Grid) -> Preview | None:
+        """Compare the parameters of a grid with its study; write nothing. Returns None if there is no such study."""
+        from qexp.client import enqueue
+
+        return enqueue.preview(self, grid)
 
     def publish(self, study: study_rows.StudyRow, progress: Progress = lambda *_: None) -> int:
         """Publish ids of a study's pending experiments while the window has room; return their number."""

@@ -17,7 +17,7 @@ from qexp.model import Counts, Json, Status
 from qexp.queueing import broker
 from qexp.source import ChangedFiles
 from qexp.store.connection import Connection
-from qexp.store.reads import snapshots, staleness, study_rows
+from qexp.store.reads import snapshots, staleness, study_progress, study_rows, workers
 from qexp.store.writes import archiving, control, enqueueing, publishing, studies
 
 if TYPE_CHECKING:
@@ -45,6 +45,22 @@ class Difference:
     def __repr__(self) -> str:
         changed = f"; changes {', '.join(self.changes)}" if self.changes else ""
         return f"{self.study}: {self.new} new, {self.kept} kept, {self.orphaned} no longer in the grid{changed}"
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What the database knows about the experiments of a grid before an enqueue."""
+
+    new: int
+    known: Counts
+    """Experiments of the grid that the study has, by status."""
+    mean_duration: float | None
+    """The mean seconds of the study's done experiments; None if none is done."""
+
+    @property
+    def would_run(self) -> int:
+        """The experiments that an enqueue would add, and those that wait or run."""
+        return self.new + self.known.open
 
 
 @dataclass(frozen=True)
@@ -82,6 +98,10 @@ class Enqueued:
     """Experiments of the study that stay cancelled, without the orphaned ones."""
     orphans: Counts = field(default_factory=Counts)
     """The orphaned experiments by status."""
+    workers: int = 0
+    """Live workers that take the study's experiments."""
+    paused: bool = False
+    """The study is paused, so nothing runs until it is resumed."""
 
     @property
     def known(self) -> int:
@@ -142,7 +162,8 @@ def _enqueue(client: Client, grid: Grid, progress: Progress, interrupted: _Inter
         )
         study = studies.save(connection, spec)
         unarchived = bool(archiving.unarchive(connection, [study.id]))
-        added = enqueueing.add(connection, study.id, lambda: _counted(grid, study.parameters, progress))
+        label = "written" if before is None else "compared"
+        added = enqueueing.add(connection, study.id, lambda: _counted(grid, study.parameters, progress, label))
         studies.count(connection, study, added.total)
         if added.new:
             control.renewed(connection, [study.id])
@@ -156,6 +177,7 @@ def _enqueue(client: Client, grid: Grid, progress: Progress, interrupted: _Inter
     with client.begin() as connection:
         waiting = publishing.number_of(connection, study.id, Status.PENDING)
         stale = staleness.of(connection, study).count if study.revision > 1 else 0
+        serving = workers.number_of(connection, study.id, client.settings.lease)
     client.renew_views(study.id)  # last, so that workers can start earlier
     moved = before if before not in (None, (spec.function, spec.folder)) else None
     return Enqueued(
@@ -177,6 +199,8 @@ def _enqueue(client: Client, grid: Grid, progress: Progress, interrupted: _Inter
         failed=added.known[Status.FAILED],
         cancelled=added.known[Status.CANCELLED],
         orphans=added.orphans,
+        workers=serving,
+        paused=study.paused_at is not None,
     )
 
 
@@ -185,13 +209,13 @@ def _changed_files(connection: Connection, study: study_rows.StudyRow, snapshot:
     return snapshots.changed(connection, study_rows.present_code(connection, study).digest, snapshot)
 
 
-def _counted(grid: Grid, names: Sequence[str], progress: Progress) -> Iterator[enqueueing.Encoded]:
+def _counted(grid: Grid, names: Sequence[str], progress: Progress, label: str) -> Iterator[enqueueing.Encoded]:
     number = 0
     for number, row in enumerate(grid.encoded(names), 1):
         if number % 10_000 == 0:
-            progress("written", number)
+            progress(label, number)
         yield row
-    progress("written", number)
+    progress(label, number)
 
 
 def extend(client: Client, study: str, rows: Iterable[Mapping[str, Json]], progress: Progress) -> Enqueued:
@@ -228,7 +252,7 @@ def _add(
     names = studies.name_parameters(connection, known, grid.names)
     if names is None:
         return None
-    added = enqueueing.add_by_code(connection, known.id, _counted(grid, names, progress))
+    added = enqueueing.add_by_code(connection, known.id, _counted(grid, names, progress, "compared"))
     if added.new:
         control.renewed(connection, [known.id])
     return added, bool(archiving.unarchive(connection, [known.id]))
@@ -251,3 +275,13 @@ def compare(client: Client, grid: Grid) -> Difference:
         return new
     kept, orphaned = found.total - found.new, found.orphans.total
     return Difference(grid.study, found.new, kept, orphaned, changes, files.code, files.text, found.orphans)
+
+
+def preview(client: Client, grid: Grid) -> Preview | None:
+    """Implement `Client.preview`."""
+    with client.begin() as connection:
+        if grid.study not in study_rows.names(connection):
+            return None
+        known = study_rows.find(connection, grid.study)
+        found = enqueueing.compare(connection, known.id, grid.encoded())
+        return Preview(found.new, found.known, study_progress.mean_duration(connection, grid.study))

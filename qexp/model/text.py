@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from qexp.escapes import printable
 from qexp.model.canonical import Json, to_text
 from qexp.truncation import shortened
 
@@ -42,11 +43,11 @@ def value_text(value: Json, present: bool = True) -> str:
     Return a parameter or result as the text of a cell: floats to six digits, absent ones empty.
 
     >>> value_text(1 / 3), value_text("two\nlines"), value_text(None, present=False)
-    ('0.333333', 'two lines', '')
+    ('0.333333', 'two\\nlines', '')
     """
     if not present:
         return ""
-    return f"{value:.6g}" if isinstance(value, float) else plain(value).replace("\n", " ")
+    return f"{value:.6g}" if isinstance(value, float) else printable(plain(value))
 
 
 def counted(number: int, noun: str) -> str:
@@ -109,8 +110,7 @@ def describe(
         if name in params:
             text = plain(params[name])
             pairs.append(f"{name}={(short or {}).get(name, {}).get(text, text)}")
-    line = " ".join(pairs).replace("\n", " ")
-    return shortened(line, width)
+    return shortened(printable(" ".join(pairs)), width)
 
 
 def compact(ids: list[int]) -> str:

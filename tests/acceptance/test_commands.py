@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import sys
+import uuid
 
 import pandas as pd
 import pytest
@@ -84,9 +85,48 @@ def test_a_dry_run_lists_each_axis_and_the_expected_duration(qexp, study, worker
     text = qexp("enqueue", "grid.yaml", "--dry-run").stdout
     assert re.search(r"^  x  10, 11, 12, 13, …, 29  \(20 values\)$", text, re.MULTILINE)
     assert "of work in all" not in text
+    # When all of it is done, then a dry run says that nothing would run
     made.enqueue()
     made.wait()
-    assert "of work in all" in qexp("enqueue", "grid.yaml", "--dry-run").stdout
+    shown = qexp("enqueue", "grid.yaml", "--dry-run").stdout
+    assert shown.startswith(f"{made.name}: 20 experiments, 0 new, 20 already there (dry run, nothing written)\n")
+    assert shown.endswith("  already there: 20 done\n  nothing would run\n")
+    # And of a larger grid, it expects the work of the new experiments only
+    shown = qexp("enqueue", "grid.yaml", "--dry-run", "--set", "x=10,11,40").stdout
+    assert shown.startswith(f"{made.name}: 3 experiments, 1 new, 2 already there (dry run, nothing written)\n")
+    assert "of work in all" in shown
+    found = json.loads(qexp("enqueue", "grid.yaml", "--dry-run", "--set", "x=10,11,40", "--format", "json").stdout)
+    assert (found["total"], found["new"], found["already_there"]) == (3, 1, {"done": 2})
+    each = json.loads(qexp("enqueue", "grid.yaml", "--dry-run", "--set", "x=50", "--format", "json").stdout)
+    assert found["estimated_seconds"] == each["estimated_seconds"] > 0
+
+
+def test_a_dry_run_shows_line_feeds_and_tabs_as_qexp_list_does(qexp, study):
+    made = study("def f(x): return 1", {"x": ["a\nb", "a\tb"]}, queue="nobody")
+    shown = qexp("enqueue", "grid.yaml", "--dry-run").stdout.splitlines()
+    assert shown[1:4] == [r"  x  a\nb, a\tb", r"  first: x=a\nb", r"  last:  x=a\tb"]
+    made.enqueue()
+    listed = qexp("list", made.name).stdout
+    assert r"a\nb" in listed
+    assert r"a\tb" in listed
+
+
+def test_an_enqueue_says_whether_workers_take_its_experiments(qexp, study, start_worker):
+    # Given a queue without a worker
+    queue = f"q_{uuid.uuid4().hex[:8]}"
+    made = study(SQUARES, {"x": [1, 2]}, queue=queue)
+    # When a grid is enqueued, then it names the command of a worker
+    said = qexp("enqueue", "grid.yaml").stderr
+    command = f"watch them with 'qexp status {made.name} --watch'"
+    assert said == f"2 queued; run them with 'celery -A qexp worker -Q {queue}', {command}\n"
+    # When a worker runs, then no command is needed
+    start_worker("-Q", queue, "-c", "1").await_ready()
+    said = qexp("enqueue", "grid.yaml", "--set", "x=1,2,3").stderr
+    assert "1 queued; 1 worker takes it, watch it with" in said
+    # When the study is paused, then it is named as the reason
+    qexp("pause", made.name)
+    said = qexp("enqueue", "grid.yaml", "--set", "x=1,2,3,4").stderr
+    assert said.endswith(f"1 is pending, as {made.name} is paused; 'qexp resume {made.name}' queues it\n")
 
 
 def test_a_grid_is_changed_from_the_command_line_and_omitted_experiments_are_cancelled(qexp, study, tmp_path):

@@ -226,9 +226,9 @@ def test_a_long_enqueue_shows_a_bar(notebook, name):
     """)
     assert notebook.run("study = qexp.enqueue(train, **keys, progress=False)").outputs == 0
     shown = notebook.run("study = qexp.enqueue(train, **keys)")
-    assert shown.text.startswith("written  ━━━━━━━━━━━━━━━━━━━━━━━━  10001 of 10001")
+    assert shown.text.startswith("compared  ━━━━━━━━━━━━━━━━━━━━━━━━  10001 of 10001")
     shown = notebook.run("study.add({'lr': 20_000 + number} for number in range(50))")
-    assert shown.text.startswith("written  ━━━━━━━━━━━━━━━━━━━━━━━━  50 of 50")
+    assert shown.text.startswith("compared  ━━━━━━━━━━━━━━━━━━━━━━━━  50 of 50")
     assert shown.text.splitlines()[-1] == "50"
     assert notebook.run("study.cancel()").text.startswith("10051 cancelled: ")
 

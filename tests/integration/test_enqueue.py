@@ -194,7 +194,7 @@ def test_any_name_of_a_parameter_or_result_is_a_column_or_left_out(raw, hostile)
 @pytest.mark.parametrize(
     ("moment", "text", "stored"),
     [
-        ("written", "nothing was enqueued", 1),
+        ("compared", "nothing was enqueued", 1),
         ("announced", "the experiments are stored, and workers will queue them", 3),
     ],
 )

@@ -64,6 +64,12 @@ def children(connection: Connection, study: int, lease: float) -> int:
     return int(connection.execute(query).scalar_one())
 
 
+def number_of(connection: Connection, study: int, lease: float) -> int:
+    """Return how many live workers take the experiments of a study."""
+    query = select(func.count()).where(tables.study.c.id == study, live(lease), serves())
+    return int(connection.execute(query).scalar_one())
+
+
 @dataclass(frozen=True)
 class WorkerView:
     """A worker as a person reads it; all times are the database's."""
