@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -35,17 +36,32 @@ def confirm_stop(
     what = f"{who}{counted(number, 'experiment')}: {_experiments(workers)}"
     if wait:
         say(wrapped(f"{what}; waiting for the end of all experiments that workers take, Ctrl-C stops waiting"))
-        while _running(workers):
-            time.sleep(_INTERVAL)
-            workers = reread()
+        with _stopping_nothing():
+            while _running(workers):
+                time.sleep(_INTERVAL)
+                workers = reread()
         return workers
     if not sys.stdin.isatty():
         raise click.UsageError(f"{what}; wait for them with --wait, or stop the services now with -y")
     say(wrapped(f"{what}. They continue without the services, and their results wait in files until 'qexp up'."))
-    if not click.confirm("Stop the services now?", err=True):
+    with _stopping_nothing():
+        agreed = click.confirm("Stop the services now?", err=True)
+    if not agreed:
         say("nothing was stopped; 'qexp down --wait' waits for the experiments")
         raise SystemExit(2)
     return workers
+
+
+@contextmanager
+def _stopping_nothing() -> Iterator[None]:
+    """Say after an interrupt that the services still run, and exit."""
+    from qexp.cli.main import INTERRUPTED
+
+    try:
+        yield
+    except (KeyboardInterrupt, click.Abort):
+        say("qexp: interrupted; the services still run")
+        raise SystemExit(INTERRUPTED) from None
 
 
 def say_what_remains(workers: Sequence[WorkerView]) -> None:

@@ -20,18 +20,16 @@ def wait_with_progress(
     study: str,
     timeout: float | None = None,
     check: Callable[[], None] = lambda: None,
-    interrupted: str = study_bars.INTERRUPTED,
     left_out: Counts | None = None,
 ) -> StudyProgress:
     """
     Wait for a study with a live bar, or with lines in a log; call *check* at each poll.
 
-    After an interrupt, the bar shows the text *interrupted*. By default it says that the study keeps running. It does
-    not count the experiments *left_out*.
+    It does not count the experiments *left_out*.
     """
     if not sys.stderr.isatty():
         return _lines(client, study, timeout, check, left_out or Counts())
-    return study_bars.wait(client, study, timeout, check, interrupted=interrupted, left_out=left_out)
+    return study_bars.wait(client, study, timeout, check, left_out=left_out)
 
 
 def _lines(

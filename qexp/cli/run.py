@@ -99,7 +99,7 @@ def _work(client: Client, enqueued: Enqueued, children: int) -> None:
 
         try:
             ended = Counts({status: enqueued.orphans[status] for status in CLOSED})
-            wait_with_progress(client, study, check=check, interrupted="interrupted", left_out=ended)
+            wait_with_progress(client, study, check=check, left_out=ended)
         except KeyboardInterrupt:
             finish = f"running experiments have {INTERRUPTED_FINISH_TIME:g} s to finish, then they are given back"
             say(wrapped(f"stopping: {finish}; Ctrl-C again ends at once"))

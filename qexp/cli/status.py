@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -52,7 +54,8 @@ def status_(
         return client.overview(split_names(studies), limit, archived, only_open)
 
     if watch:
-        _watch(look)
+        with suppress(KeyboardInterrupt):  # its usual end
+            _watch(look)
     elif form == "json":
         show_json([counts_json(counts) for counts in look().shown])
     else:
@@ -97,6 +100,7 @@ def counts_json(counts: StudyProgress) -> dict[str, Any]:
         **{str(status): number for status, number in counts.counts.items()},
         "rate": counts.rate,
         "seconds_left": counts.seconds_left,
+        "has_worker": counts.has_worker,
         "paused_at": counts.paused_at,
         "pause_reason": counts.pause_reason,
         "archived_at": counts.archived_at,
@@ -135,8 +139,10 @@ def wait_(studies: tuple[str, ...], timeout: float | None, form: str) -> int:
     \b
       qexp wait lenet && qexp export lenet -o lenet.csv
     """
+    from qexp.cli.main import INTERRUPTED
     from qexp.cli.progress import wait_with_progress
     from qexp.client import Client
+    from qexp.client.study_bars import without_wait
 
     client = Client()
     began = time.monotonic()
@@ -147,6 +153,10 @@ def wait_(studies: tuple[str, ...], timeout: float | None, form: str) -> int:
             rest = max(0.0, round(timeout - (time.monotonic() - began), 1))
         try:
             found.append(wait_with_progress(client, study.name, timeout=rest))
+        except KeyboardInterrupt:
+            text = without_wait(client, study.name)
+            say(wrapped(text if sys.stderr.isatty() else f"qexp: interrupted; {text}"))
+            return INTERRUPTED
         except TimeoutError as error:
             say(f"qexp: {error}")
             return 1

@@ -34,7 +34,7 @@ def _styled(column: TableColumn) -> TableColumn:
     """Return a column with its numbers in the colour of their status."""
     if column.label in ("study", "total", "rate"):
         return column
-    styles = {"0": "dim", "paused": STYLES[Status.PAUSED]}
+    styles = {"0": "dim", "paused": STYLES[Status.PAUSED], "no worker": STYLES[Status.PAUSED]}
     own = "" if column.label == "left" else STYLES.get(Status(column.label), "")
     return replace(column, cells=[StyledText(text, styles.get(text, own)) for text in column.texts])
 

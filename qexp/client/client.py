@@ -170,7 +170,7 @@ class Client:
         try:
             with self.begin() as connection:
                 known = None if study is None else study_rows.find(connection, study).id
-                return study_progress.counts(connection, known, archived)
+                return study_progress.counts(connection, self.settings.lease, known, archived)
         except NoTablesError:
             if study is None:
                 return []
@@ -184,7 +184,8 @@ class Client:
 
         try:
             with self.begin() as connection:
-                return study_overview.overview(connection, targets, limit, archived, only_open)
+                lease = self.settings.lease
+                return study_overview.overview(connection, lease, targets, limit, archived, only_open)
         except NoTablesError:
             if targets:
                 raise

@@ -66,15 +66,15 @@ class Study(StudyControl, StudyReads):
         """
         Wait until every experiment has finished, or the study is paused and none runs; return its progress.
 
-        A bar shows the progress, in a notebook and on a terminal, unless *progress* is False. If you interrupt this
-        (Ctrl-C, or the button of the notebook), the study keeps running, and you can wait again. Raises TimeoutError
-        after *timeout* seconds, if given; the study keeps running then, too.
+        A bar shows the progress, in a notebook and on a terminal, unless *progress* is False. You may interrupt this
+        (Ctrl-C, or the button of the notebook): workers continue, and you can wait again. Raises TimeoutError after
+        *timeout* seconds, if given; workers continue then, too.
         """
         try:
             return study_bars.wait(self._client, self.name, timeout, bar=progress_bar(progress))
         except KeyboardInterrupt:
-            message = f"{self.name} keeps running; wait again with study.wait(), stop it with study.pause()"
-            raise KeyboardInterrupt(message) from None
+            message = study_bars.without_wait(self._client, self.name)
+            raise KeyboardInterrupt(f"{message}; wait again with study.wait()") from None
 
     def frame(
         self,

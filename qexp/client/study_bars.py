@@ -7,16 +7,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from qexp.client.client import Client
+from qexp.errors import QexpError
 from qexp.model import Counts, Status, duration, rate
 from qexp.progress_bars import ProgressBar, progress_bar
-from qexp.store.reads import workers
 from qexp.store.reads.study_progress import StudyProgress
 
 _PATIENCE = 1.0
 """Seconds that an enqueue may take before it shows a bar."""
 _WORKER_PATIENCE = 10.0
 """Seconds without a running experiment after which the bar asks for workers; a worker needs some to start."""
-INTERRUPTED = "interrupted; the study keeps running"
 
 
 @contextmanager
@@ -42,13 +41,12 @@ def wait(
     timeout: float | None = None,
     check: Callable[[], None] = lambda: None,
     bar: ProgressBar | None = None,
-    interrupted: str = INTERRUPTED,
     left_out: Counts | None = None,
 ) -> StudyProgress:
     """
     Wait for a study with a bar that shows its progress; call *check* at each poll. See `Client.wait`.
 
-    After an interrupt, the bar shows the text *interrupted*. It does not count the experiments *left_out*.
+    It does not count the experiments *left_out*.
     """
     shown = progress_bar() if bar is None else bar
     watch = WorkerWatch(client, study)
@@ -60,7 +58,7 @@ def wait(
     try:
         done = client.wait(study, update, timeout, check)
     except KeyboardInterrupt:
-        shown.close(interrupted)
+        shown.close("interrupted")
         raise
     except BaseException:
         shown.close()
@@ -69,30 +67,44 @@ def wait(
     return done
 
 
+def without_wait(client: Client, study: str) -> str:
+    """Say in a sentence how a study goes on after its wait was interrupted."""
+    try:
+        (counts,) = client.counts(study)
+        if counts.needs_worker:
+            return f"{study} waits for a worker: {_start_worker(client, study)}"
+    except QexpError as error:
+        return f"{study}: {error}"
+    if counts.is_settled:
+        return f"{study} {'is paused' if counts.open else 'has finished'}"
+    return f"{study} keeps running"
+
+
 class WorkerWatch:
-    """Notices that no worker takes the experiments of a study; it asks only while none of them runs."""
+    """Notices that no worker takes the experiments of a study."""
 
     def __init__(self, client: Client, study: str) -> None:
         self._client, self._study = client, study
-        self._due = time.monotonic() + _WORKER_PATIENCE
-        self._advice = ""
+        self._needed_since: float | None = None
+        self._command = ""
 
     def advice(self, counts: StudyProgress) -> str:
-        """Return the command that starts a worker if none is alive; otherwise an empty text."""
-        if counts.counts[Status.RUNNING] or not counts.open or counts.paused_at is not None:
-            self._due, self._advice = time.monotonic() + _WORKER_PATIENCE, ""
-        elif time.monotonic() >= self._due:
-            self._due, self._advice = time.monotonic() + _WORKER_PATIENCE, self._command()
-        return self._advice
+        """Return the command that starts a worker if none has been alive for a while; otherwise an empty text."""
+        if not counts.needs_worker or counts.counts[Status.RUNNING]:
+            self._needed_since = None
+            return ""
+        now = time.monotonic()
+        self._needed_since = now if self._needed_since is None else self._needed_since
+        if now - self._needed_since < _WORKER_PATIENCE:
+            return ""
+        self._command = self._command or _start_worker(self._client, self._study)
+        return f"no worker: {self._command}"
 
-    def _command(self) -> str:
-        from qexp.client.explain import start_worker
 
-        study = self._client.study(self._study)
-        with self._client.begin() as connection:
-            if workers.children(connection, study.id, self._client.settings.lease):
-                return ""
-        return f"no worker: {start_worker(study.queue)}"
+def _start_worker(client: Client, study: str) -> str:
+    from qexp.client.explain import start_worker
+
+    return start_worker(client.study(study).queue)
 
 
 def news(counts: StudyProgress) -> str:

@@ -255,14 +255,11 @@ def test_an_interrupted_wait_leaves_the_study_running(worker, queue, notebook, n
     thread.join()
     # Then the cell says how to go on, without the frames of qexp's loops
     shown = Shown(cell)
-    assert (
-        shown.error
-        == f"KeyboardInterrupt: {name} keeps running; wait again with study.wait(), stop it with study.pause()"
-    )
+    assert shown.error == f"KeyboardInterrupt: {name} keeps running; wait again with study.wait()"
     assert "time.sleep" not in shown.traceback
     # And the bar was updated in place
     assert shown.outputs == 1
-    assert shown.text.endswith("0 of 1  interrupted; the study keeps running")
+    assert shown.text.endswith("0 of 1  interrupted")
     assert notebook.messages.count("display_data") == 1
     assert "update_display_data" in notebook.messages
     # And the study goes on

@@ -102,6 +102,11 @@ def test_the_services_stop_under_running_experiments_only_if_a_person_agrees(own
     assert "1 worker runs 2 experiments: s #1-2; wait for them with --wait, or stop the services now with -y" in (
         refused.stderr
     )
+    # When the question or the wait is interrupted, the services still run
+    for command, shown in ((["down"], question), (["down", "--wait"], "Ctrl-C stops waiting")):
+        screen = terminal("qexp", *command, keys=[(shown, "\x03\n")], cwd=tmp_path, environ=home)
+        assert screen.status == 130
+        assert "qexp: interrupted; the services still run\n" in screen.text
     # When it waits, the experiments end first
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(terminal, "qexp", "down", "--wait", cwd=tmp_path, environ=home)

@@ -8,12 +8,16 @@ import pytest
 from finished_studies import FAILED, FinishedStudy
 from terminal import terminal
 
+from qexp.store.reads import workers
+from qexp.store.writes import worker_rows
+
 LONG = "resnet50_cifar100_augmented_decay"
 
 
 @pytest.fixture
-def studies(client, raw, tmp_path):
+def studies(client, raw, tmp_path, monkeypatch):
     """Three studies: an open one with failures, one with a long name that is paused, and one that is finished."""
+    monkeypatch.setenv("QEXP_LEASE", "3600")  # their workers send one heartbeat
     end = uuid.uuid4().hex[:6]
     made = [FinishedStudy(client, raw, tmp_path / str(number)) for number in range(3)]
     names = [f"lenet_{end}", f"{LONG}_{end}", f"vgg_{end}"]
@@ -52,9 +56,8 @@ def test_numbers_are_whole_at_every_width_and_omitted_columns_are_named(raw, stu
         [studies[1]],
     )
     screen = terminal("qexp", "status", studies[1], columns=columns)
-    assert re.search(r"^resnet50\S*…\S+ +6012 ", screen.text, re.MULTILINE), screen.text
+    assert re.search(r"^resnet50\S*…\S+ .*\b1003 ", screen.text, re.MULTILINE), screen.text
     assert re.search(r"\bdone\b", screen.text)
-    assert " 1003 " in screen.text
     heads = screen.text.splitlines()[0].split()
     omitted = re.search(r"not shown: ([\w, ]+)", " ".join(screen.text.split()))
     assert {*heads, *(omitted[1].split(", ") if omitted else [])} >= {"total", "queued", "done", "failed", "cancelled"}
@@ -128,12 +131,58 @@ def test_a_paused_study_shows_no_time_left(client, qexp, studies):
     assert row["seconds_left"] > 0
 
 
+def test_without_a_live_worker_there_is_no_time_left(client, qexp, raw, studies):
+    name = studies[0]
+    (before,) = json.loads(qexp("status", name, "--format", "json").stdout)
+    assert before["has_worker"] and before["seconds_left"] > 0
+    raw.execute("UPDATE worker SET stopped_at = now() WHERE 'nobody' = ANY(queues)")
+    (after,) = json.loads(qexp("status", name, "--format", "json").stdout)
+    assert not after["has_worker"] and after["seconds_left"] is None
+    for columns in (80, 120):
+        screen = terminal("qexp", "status", *studies, columns=columns)
+        assert rows(screen.text, [name])[name][-2:] == ["no", "worker"]
+    # A study that is paused or finished needs none, and Python says the same
+    shown = {line.split()[0].partition("_")[0]: line for line in screen.text.splitlines()[2:5]}
+    assert shown["resnet50"].endswith(" paused") and "no worker" not in shown["vgg"]
+    assert re.search(r"/(s|min|h); no worker$", repr(client.counts(name)[0]))
+    assert repr(client.overview([name]).shown[0]).endswith("; no worker")
+    # A worker of this study alone is enough
+    station = worker_rows.WorkerInfo("here", 1, "worker@here", [workers.only(name)], 2)
+    worker_rows.register(raw, uuid.uuid4(), station)
+    assert client.counts(name)[0].seconds_left > 0
+
+
+def test_at_thirty_columns_failures_stay_and_the_total_goes(studies):
+    screen = terminal("qexp", "status", studies[0], columns=30)
+    assert {"done", "failed"} <= {*screen.text.splitlines()[0].split()}, screen.text
+    assert "total" not in screen.text.splitlines()[0]
+
+
 def test_watch_ends_when_nothing_moves(client, studies):
     screen = terminal("qexp", "status", *studies[1:], "--watch")
     assert screen.status == 0
     assert "paused" in screen.text
     # a paused study beyond the limit does not move either
     assert terminal("qexp", "status", *studies[1:], "--watch", "--limit", "1").status == 0
+
+
+def test_ctrl_c_is_the_usual_end_of_watch(studies):
+    screen = terminal("qexp", "status", studies[0], "--watch", columns=200, keys=[("lenet", "\x03")])
+    assert screen.status == 0, screen.text
+    assert "interrupted" not in screen.text
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_an_interrupted_wait_says_once_how_the_study_goes_on(raw, qexp, studies, columns):
+    def wait(name):
+        screen = terminal("qexp", "wait", name, columns=columns, keys=[("running", "\x03")])
+        assert screen.status == 130, screen.text
+        assert screen.text.count("interrupted") == 1
+        return [line for line in screen.text.splitlines() if line][-1]
+
+    assert wait(studies[0]) == f"{studies[0]} keeps running"
+    raw.execute("UPDATE worker SET stopped_at = now() WHERE 'nobody' = ANY(queues)")
+    assert wait(studies[0]) == f"{studies[0]} waits for a worker: celery -A qexp worker -Q nobody"
 
 
 def test_archived_studies_are_left_out_of_patterns_but_found_by_name(client, qexp, studies):

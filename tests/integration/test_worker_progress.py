@@ -169,7 +169,8 @@ def test_slow_counts_make_lines_rarer(progress, make_study, queue, monkeypatch):
 def test_a_paused_study_is_settled_when_none_of_it_runs(client: Client, make_study, queue):
     def settled():
         with Database(client.settings).begin() as connection:
-            return [found.progress.study for found in worker_progress.settled(connection, [study.name])]
+            found = worker_progress.settled(connection, [study.name], client.settings.lease)
+            return [settled.progress.study for settled in found]
 
     study = make_study().enqueue(parameters={"x": [1]}, queue=queue)
     assert settled() == []

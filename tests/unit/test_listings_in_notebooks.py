@@ -14,8 +14,8 @@ from qexp.model import Counts, Status
 from qexp.store.reads.study_progress import StudyProgress
 
 
-def progress(name: str, **more: object) -> StudyProgress:
-    return StudyProgress(name, Counts({Status.DONE: 40, Status.PENDING: 11}), 2.0, **more)
+def progress(name: str, has_worker: bool = True, **more: object) -> StudyProgress:
+    return StudyProgress(name, Counts({Status.DONE: 40, Status.PENDING: 11}), 2.0, has_worker, **more)
 
 
 def test_counts_read_as_a_sentence():

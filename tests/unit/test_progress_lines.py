@@ -12,8 +12,9 @@ from qexp.worker.main import progress_lines
 NOTHING = OpenStudies([], [], [], 0, None, {})
 
 
-def progress(rate=None, paused_at=None, **numbers):
-    return StudyProgress("lenet", Counts({status: numbers.get(str(status), 0) for status in Status}), rate, paused_at)
+def progress(rate=None, paused_at=None, has_worker=True, **numbers):
+    counts = Counts({status: numbers.get(str(status), 0) for status in Status})
+    return StudyProgress("lenet", counts, rate, has_worker, paused_at)
 
 
 @pytest.mark.parametrize(
@@ -24,6 +25,7 @@ def progress(rate=None, paused_at=None, **numbers):
             "lenet: 1,204 done, 3 failed, 8 running, 785 waiting (12.3/s, 1 min 4 s left)",
         ),
         (progress(running=8), "lenet: 8 running"),
+        (progress(0.5, has_worker=False, done=2, pending=10), "lenet: 2 done, 10 waiting (30/min)"),
         (progress(0.5, done=2, pending=10, paused_at=datetime.now(UTC)), "lenet: 2 done, 10 waiting (30/min)"),
     ],
 )

@@ -151,9 +151,8 @@ def _experiments(views: Sequence[ExperimentView], parameters: Sequence[str]) -> 
 def again(report: Report) -> Html:
     """Return the commands that continue, repeat and report the study."""
     study, example = report.head.study.name, report.example
-    counts = report.head.counts
     parts: list[Child] = []
-    if counts.counts[Status.FAILED]:
+    if report.head.counts[Status.FAILED]:
         parts += [
             tag("p", "Run the failed experiments again:"),
             command(f"qexp requeue {study} --failed\nqexp wait {study}"),

@@ -21,7 +21,7 @@ from qexp.analysis.table.name_resolution import metric_source
 from qexp.analysis.table.table_experiments import TableExperiments
 from qexp.analysis.table.version_conflicts import packages as versions_of
 from qexp.errors import MissingLibraryError, OptionError
-from qexp.model import Json
+from qexp.model import Counts, Json
 from qexp.store.connection import Connection
 from qexp.store.reads import (
     available_names,
@@ -40,7 +40,6 @@ from qexp.store.reads.failures import Failed
 from qexp.store.reads.imports_and_environments import Machine
 from qexp.store.reads.revision_differences import Revision
 from qexp.store.reads.staleness_model import Staleness
-from qexp.store.reads.study_progress import StudyProgress
 from qexp.store.reads.study_rows import StudyRow
 from qexp.store.schema import tables
 
@@ -68,7 +67,7 @@ class HeadSection:
 
     study: StudyRow
     description: str
-    counts: StudyProgress
+    counts: Counts
     began: datetime | None
     ended: datetime | None
     """The end of the last attempt."""
@@ -186,10 +185,8 @@ def gather(connection: Connection, options: ReportOptions) -> Report:
 
 
 def _head(connection: Connection, study: StudyRow) -> HeadSection:
-    (counts,) = study_progress.counts(connection, study.id)
-    return HeadSection(
-        study, revision_differences.about(connection, study), counts, *costs.period(connection, study.id)
-    )
+    counts, period = study_progress.of_study(connection, study.id), costs.period(connection, study.id)
+    return HeadSection(study, revision_differences.about(connection, study), counts, *period)
 
 
 def _code(connection: Connection, study: StudyRow, newest: Revision) -> CodeSection:

@@ -30,7 +30,7 @@ def page(report: Report) -> str:
 
 def _sections(report: Report) -> list[tuple[str, str, Html]]:
     """Return the id, the title and the content of each section."""
-    study, is_done = report.head.study, report.head.counts.counts[Status.DONE] > 0
+    study, is_done = report.head.study, report.head.counts[Status.DONE] > 0
     found = [
         ("plan", "What was run", study_sections.plan(report.plan, study.function)),
         ("revisions", "Revisions", study_sections.history(report.history, study.revision)),

@@ -16,20 +16,20 @@ _ORDER = (Status.DONE, Status.FAILED, Status.RUNNING, Status.QUEUED, Status.PEND
 
 def head(found: HeadSection) -> Html:
     """Return the title with the line that sums the study up."""
-    counts, name = found.counts, found.study.name
-    done = f"{counts.counts[Status.DONE]:,} of {counts.total:,} done"
-    others = [f"{counts.counts[status]:,} {status}" for status in _ORDER[1:] if counts.counts[status]]
-    facts = [", ".join([done, *others]), f"revision {found.study.revision}", *_period(found)]
+    counts, study = found.counts, found.study
+    done = f"{counts[Status.DONE]:,} of {counts.total:,} done"
+    others = [f"{counts[status]:,} {status}" for status in _ORDER[1:] if counts[status]]
+    facts = [", ".join([done, *others]), f"revision {study.revision}", *_period(found)]
     paused = None
-    if counts.paused_at is not None:
-        why = f": {counts.pause_reason}" if counts.pause_reason else ""
-        paused = tag("p", f"Paused since {formatting.moment(counts.paused_at)}{why}.", class_="warning")
+    if study.paused_at is not None:
+        why = f": {study.pause_reason}" if study.pause_reason else ""
+        paused = tag("p", f"Paused since {formatting.moment(study.paused_at)}{why}.", class_="warning")
     return tag(
         "header",
-        tag("h1", name),
+        tag("h1", study.name),
         tag("p", found.description, class_="lead") if found.description else None,
         tag("p", " · ".join(facts), class_="summary"),
-        _bar(counts.counts, counts.total),
+        _bar(counts, counts.total),
         paused,
     )
 

@@ -13,7 +13,7 @@ from qexp.store.reads.study_progress import StudyProgress
 
 _NAME = 16
 """Characters of a study's name that stay if the terminal is narrow."""
-_RANKS = ("total", "done", "failed", "running", "left", "queued", "pending", "paused", "cancelled", "rate")
+_RANKS = ("done", "failed", "running", "left", "total", "queued", "pending", "paused", "cancelled", "rate")
 """The columns of numbers; if there is no room for all, the last ones are left out."""
 
 
@@ -52,7 +52,9 @@ class Studies(Listing[StudyProgress]):
 
 
 def _left(study: StudyProgress) -> str:
-    """Return the time that a study needs."""
+    """Return the time that a study needs, or why it has no end."""
+    if study.needs_worker:
+        return "no worker"
     return "paused" if study.paused_at is not None and study.open else duration(study.seconds_left)
 
 
@@ -71,7 +73,8 @@ def studies(
     studies are not counted.
 
     Each item has `study` (the name), `counts` (by status), `total`, `rate` (experiments per second, None if none has
-    ended lately), `seconds_left`, `paused_at` and `pause_reason`. Raises UnknownStudyError for an unknown name.
+    ended lately), `has_worker`, `seconds_left` (None without a worker), `paused_at` and `pause_reason`. Raises
+    UnknownStudyError for an unknown name.
     """
     found = (client or Client()).overview(names, limit, archived, only_open)
     return Studies(found.shown, _absence(names, found.others, only_open, archived))

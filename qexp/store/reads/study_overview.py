@@ -36,6 +36,7 @@ class StudyOverview:
 
 def overview(
     connection: Connection,
+    lease: float,
     targets: Sequence[str] = (),
     limit: int | None = None,
     archived: bool = False,
@@ -46,13 +47,14 @@ def overview(
 
     *targets* are names and patterns. Studies that are archived are left out, unless their full name is given; with
     *archived*, all others are. With *only_open*, these are studies with unfinished experiments.
+    A worker is live if its last heartbeat is at most *lease* seconds old.
     """
     found = _found(connection, targets)
     wanted = [row for row in found if row.is_archived == archived or row.name in targets]
     chosen = [row for row in wanted if row.is_open or not only_open]
     count = len(chosen) if limit is None else min(limit, len(chosen))
     older, newest = chosen[: len(chosen) - count], chosen[len(chosen) - count :]
-    shown = study_progress.counts(connection, [row.id for row in newest]) if newest else []
+    shown = study_progress.counts(connection, lease, [row.id for row in newest]) if newest else []
     unfinished, moving = (sum(row.is_open for row in older), sum(row.is_moving for row in older))
     return StudyOverview(shown, len(older), unfinished, moving, len(found) - len(wanted))
 

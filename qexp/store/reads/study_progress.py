@@ -13,6 +13,7 @@ from qexp.escapes import printable
 from qexp.model import OPEN, Counts, Status, rate
 from qexp.model import duration as duration_text
 from qexp.store.connection import Connection, by_index
+from qexp.store.reads.workers import is_served
 from qexp.store.schema import tables
 from qexp.store.schema.expressions import duration, has
 
@@ -30,6 +31,8 @@ class StudyProgress:
     counts: Counts
     rate: float | None
     """Experiments that ended per second, over the last 5 minutes at most; None if none did."""
+    has_worker: bool
+    """Whether a live worker takes its experiments."""
     paused_at: datetime | None = None
     pause_reason: str | None = None
     archived_at: datetime | None = None
@@ -54,8 +57,14 @@ class StudyProgress:
 
     @property
     def seconds_left(self) -> float | None:
-        """The time left at the present rate; None if none is open, none has ended recently, or the study is paused."""
-        return self.open / self.rate if self.rate and self.open and self.paused_at is None else None
+        """The time left at the present rate; None if none is open, none has ended recently, or nothing moves."""
+        moves = self.has_worker and self.paused_at is None
+        return self.open / self.rate if self.rate and self.open and moves else None
+
+    @property
+    def needs_worker(self) -> bool:
+        """Say whether experiments are open that no live worker takes."""
+        return self.open > 0 and self.paused_at is None and not self.has_worker
 
     def without(self, others: Counts) -> StudyProgress:
         """Return the progress without some *others* of its experiments."""
@@ -66,6 +75,8 @@ class StudyProgress:
         if self.open and self.rate:
             left = f", {duration_text(self.seconds_left)} left" if self.seconds_left else ""
             parts.append(rate(self.rate) + left)
+        if self.needs_worker:
+            parts.append("no worker")
         if self.paused_at is not None:
             why = f" ({printable(self.pause_reason)})" if self.pause_reason else ""
             parts.append(f"paused since {self.paused_at.astimezone():%Y-%m-%d %H:%M}{why}")
@@ -94,13 +105,13 @@ def mean_duration(connection: Connection, study: str) -> float | None:
 
 
 def counts(
-    connection: Connection, study: int | Sequence[int] | None = None, archived: bool = False
+    connection: Connection, lease: float, study: int | Sequence[int] | None = None, archived: bool = False
 ) -> list[StudyProgress]:
     """
     Return the progress of studies, the oldest study first, by one query that reads indexes only.
 
     Without *study*, the id of one or several, these are all that are not archived, or with *archived* only those that
-    are.
+    are. A worker is live if its last heartbeat is at most *lease* seconds old.
     """
     ids = [study] if isinstance(study, int) else study
     columns, studies = tables.experiment.c, tables.study.c
@@ -119,6 +130,7 @@ def counts(
             *(func.coalesce(func.max(numbers.c.number).filter(numbers.c.status == status), 0) for status in Status),
             recent,
             seconds,
+            is_served(lease),
             studies.paused_at,
             studies.pause_reason,
             studies.archived_at,
@@ -152,9 +164,14 @@ def _lately() -> tuple[ColumnElement[int], ColumnElement[Any]]:
 
 
 def _counts(row: Sequence[Any]) -> StudyProgress:
-    name, *numbers, recent, seconds, paused_at, reason, archived_at = row
+    name, *numbers, recent, seconds, served, paused_at, reason, archived_at = row
     rate = recent / float(seconds) if recent and seconds else None
-    return StudyProgress(name, Counts(zip(Status, numbers, strict=True)), rate, paused_at, reason, archived_at)
+    return StudyProgress(name, Counts(zip(Status, numbers, strict=True)), rate, served, paused_at, reason, archived_at)
+
+
+def of_study(connection: Connection, study: int) -> Counts:
+    """Return how many experiments of a study are in each status."""
+    return count_by_status(connection, tables.experiment.c.study == study)
 
 
 def count_by_status(connection: Connection, condition: ColumnElement[bool]) -> Counts:

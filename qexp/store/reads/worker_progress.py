@@ -28,15 +28,15 @@ class SettledStudy:
     """From the time when it last got work until its last experiment ended; None if none has ended."""
 
 
-def progress(connection: Connection, names: Iterable[str]) -> list[StudyProgress]:
+def progress(connection: Connection, names: Iterable[str], lease: float) -> list[StudyProgress]:
     """Return the progress of the studies of these names, the oldest first. Unknown names have none."""
     by_index(connection)
     studies = tables.study.c
     ids = connection.execute(select(studies.id).where(studies.name.in_(list(names))).order_by(studies.id)).scalars()
-    return [found for id_ in ids.all() for found in study_progress.counts(connection, id_)]
+    return [found for id_ in ids.all() for found in study_progress.counts(connection, lease, id_)]
 
 
-def settled(connection: Connection, names: Iterable[str]) -> list[SettledStudy]:
+def settled(connection: Connection, names: Iterable[str], lease: float) -> list[SettledStudy]:
     """Return some settled ones among the studies of these names; the others cost index look-ups only."""
     by_index(connection)
     studies, experiment = tables.study.c, tables.experiment.c
@@ -55,7 +55,9 @@ def settled(connection: Connection, names: Iterable[str]) -> list[SettledStudy]:
         .order_by(studies.id)
         .limit(_AT_ONCE)
     ).all()
-    return [SettledStudy(counts, took) for id_, took in found for counts in study_progress.counts(connection, id_)]
+    return [
+        SettledStudy(counts, took) for id_, took in found for counts in study_progress.counts(connection, lease, id_)
+    ]
 
 
 @dataclass(frozen=True)

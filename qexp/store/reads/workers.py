@@ -56,6 +56,17 @@ def serves(study: FromClause = tables.study, worker: FromClause = tables.worker)
     return or_(study.c.queue == func.any(heard), literal(ONLY) + study.c.name == func.any(heard))
 
 
+def is_served(lease: float) -> ColumnElement[bool]:
+    """
+    Say whether a live worker takes the experiments of a study.
+
+    Unlike `serves`, it reads the workers once for all studies.
+    """
+    study = tables.study.c
+    heard = select(func.unnest(tables.worker.c.queues)).where(live(lease))
+    return or_(study.queue.in_(heard), (literal(ONLY) + study.name).in_(heard))
+
+
 def children(connection: Connection, study: int, lease: float) -> int:
     """Return how many child processes the live workers of a study have."""
     query = select(func.coalesce(func.sum(tables.worker.c.concurrency), 0)).where(

@@ -109,21 +109,21 @@ def _failed(connection: Connection, news: StudyEvents, _: float) -> list[str]:
 
 
 def _stalled(connection: Connection, news: StudyEvents, minutes: float) -> list[str]:
-    (counts,) = study_progress.counts(connection, news.id)
+    counts = study_progress.of_study(connection, news.id)
     if news.heard:
         why, command = "workers are running, but none takes its experiments", "qexp doctor"
     else:
         why, command = f"no worker listens to the queue {news.queue}", f"celery -A qexp worker -Q {news.queue}"
-    waiting = f"{counts.open} open, {counts.counts[Status.RUNNING]} of them running"
+    waiting = f"{counts.open} open, {counts[Status.RUNNING]} of them running"
     return [f"no progress for {minutes:g} min", f"{waiting}; {why}", f"next: {command}"]
 
 
 def _finished(connection: Connection, news: StudyEvents, _: float) -> list[str]:
-    (counts,) = study_progress.counts(connection, news.id)
-    numbers = ", ".join(f"{number} {status}" for status, number in counts.counts.items() if number)
+    counts = study_progress.of_study(connection, news.id)
+    numbers = ", ".join(f"{counts[status]} {status}" for status in Status if counts[status])
     took = timedelta(seconds=round(((news.last_end or news.renewed_at) - news.renewed_at).total_seconds()))
     lines = [f"finished: {numbers}", f"after {took}"]
-    if not counts.counts[Status.FAILED]:
+    if not counts[Status.FAILED]:
         return [*lines, f"next: qexp export {news.name} -o {news.name}.parquet"]
     kinds = ", ".join(f"{number} {kind}" for kind, number in experiment_rows.failures(connection, news.id))
     return [*lines, f"failed: {kinds}", f"see: qexp errors {news.name}"]

@@ -44,7 +44,7 @@ class ProgressLogger:
     """
 
     def __init__(self, settings: Settings, slots: SlotTable, worker_log: WorkerLog) -> None:
-        self._database = Database(settings)
+        self._database, self._lease = Database(settings), settings.lease
         self._slots, self._worker_log = slots, worker_log
         self._queues: Sequence[str] = ()
         self._taken: dict[str, float] = {}
@@ -112,7 +112,7 @@ class ProgressLogger:
     def _log_progress(self) -> None:
         newest = sorted(self._taken, key=self._taken.__getitem__, reverse=True)
         with self._database.begin() as connection:
-            found = worker_progress.progress(connection, newest[:_MOST])
+            found = worker_progress.progress(connection, newest[:_MOST], self._lease)
         for progress in found:
             line = progress_lines.progress(progress)
             if progress.open and line != self._shown.get(progress.study):
@@ -124,7 +124,7 @@ class ProgressLogger:
     def _log_settled(self) -> None:
         taken = dict(self._taken)
         with self._database.begin() as connection:
-            found = worker_progress.settled(connection, taken)
+            found = worker_progress.settled(connection, taken, self._lease)
         for settled in found:
             study = settled.progress.study
             self._worker_log.repetitions.forget(study)
