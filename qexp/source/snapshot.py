@@ -17,7 +17,7 @@ from pathlib import Path
 from qexp.errors import SourceError
 from qexp.source.file_kinds import SMALL_IN_ALL, TEXT_PREFIX, SourceKind, is_own, is_text
 from qexp.source.forbidden_files import holds_private_key, secret_in
-from qexp.source.snapshot_files import ADVICE, SourceFile, named, walk
+from qexp.source.snapshot_files import ADVICE, INCLUDE_ADVICE, SourceFile, named, walk
 from qexp.units import size_text
 
 LIMIT = 20_000_000
@@ -156,11 +156,16 @@ def gather(
         taken += file.kind is not SourceKind.DATA
         total += file.size if file.kind is SourceKind.CODE else 0
         if taken > MOST_FILES:
-            raise SourceError(f"{folder}: holds more than {MOST_FILES:,} files; {ADVICE}")
+            raise SourceError(f"{folder}: holds more than {MOST_FILES:,} files{_by_include(included or {})}; {ADVICE}")
         if total > _RATIO * limit:
             code = [file for file in found.values() if file.kind is SourceKind.CODE]
             raise _too_big(folder, f"holds more than {size_text(_RATIO * limit)} of files", code, limit)
     return _without_largest(sorted(found.values(), key=lambda file: file.name))
+
+
+def _by_include(included: Mapping[str, SourceFile]) -> str:
+    """Return a part of a sentence about the files that `source.include` names."""
+    return f", {len(included):,} of them named by 'source: {{include: …}}' in the grid" if included else ""
 
 
 def _without_largest(files: Sequence[SourceFile]) -> list[SourceFile]:
@@ -263,4 +268,5 @@ def _unreadable(path: object, error: OSError) -> SourceError:
 def _too_big(folder: Path, problem: str, files: Sequence[SourceFile], limit: int) -> SourceError:
     largest = max(files, key=lambda file: file.size)
     where = f"largest: {largest.name} {size_text(largest.size)}"
-    return SourceError(f"{folder}: {problem} ({where}), expected at most {size_text(limit)}; {ADVICE}")
+    advice = INCLUDE_ADVICE.format(largest.name) if largest.is_included else ADVICE
+    return SourceError(f"{folder}: {problem} ({where}), expected at most {size_text(limit)}; {advice}")

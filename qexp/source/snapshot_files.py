@@ -16,6 +16,7 @@ from qexp.source.ignore_files import IgnoreRules, rules_above
 from qexp.source.written_files import WrittenFiles
 
 ADVICE = "list what experiments do not import in .gitignore or .qexpignore, or set 'source: installed' in the grid"
+INCLUDE_ADVICE = "take {} out of 'source: {{include: …}}' in the grid, and pass its path as a setting"
 MOST_SEEN = 100_000  # files and folders, ignored ones too: half a minute on a slow disk
 _MARKS = ("pyvenv.cfg", LOCK_FILE)
 """Files that mark folders which are skipped: virtual environments and homes of qexp."""
@@ -32,6 +33,8 @@ class SourceFile:
     path: str
     size: int
     kind: SourceKind = SourceKind.CODE
+    is_included: bool = False
+    """A pattern of the grid's `source.include` names it, so ignore files do not count."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ def _named(folder: Path, place: Path, warnings: list[str], trail: frozenset[Path
         for inner in sorted(place.iterdir()):
             yield from _named(folder, inner, warnings, trail | {target})
     elif target.is_file():
-        yield SourceFile(name, str(target), target.stat().st_size)
+        yield SourceFile(name, str(target), target.stat().st_size, is_included=True)
 
 
 def _wanted(

@@ -397,10 +397,16 @@ def test_a_too_big_source_is_refused_with_its_largest_file(tmp_path):
     write(
         tmp_path, {"a.py": "X = 1", "data/big.bin": random.Random(0).randbytes(53_000), "data/small.bin": bytes(9_000)}
     )
-    expected = r"of about [56]\d\S* kB \(largest: data/big.bin 53 kB\), expected at most 20 kB; list what"
+    expected = r"of about [56]\d\S* kB \(largest: data/big.bin 53 kB\), expected at most 20 kB; take data/big"
     with pytest.raises(SourceError, match=expected) as refusal:
         take(tmp_path, ["data"], limit=20_000)
+    assert str(refusal.value).endswith(
+        "; take data/big.bin out of 'source: {include: …}' in the grid, and pass its path as a setting"
+    )
     assert "\n" not in str(refusal.value)
+    write(tmp_path, {"big.py": random.Random(0).randbytes(60_000)})
+    with pytest.raises(SourceError, match=r"largest: big.py 60 kB\), expected at most 20 kB; list what"):
+        take(tmp_path, ["data"], limit=20_000)
 
 
 def test_the_size_limit_counts_compressed_bytes(tmp_path):
@@ -421,6 +427,9 @@ def test_folders_of_too_many_files_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(snapshot, "MOST_FILES", 20)
     with pytest.raises(SourceError, match="holds more than 20 files; list"):
         take(tmp_path)
+    part = r"holds more than 20 files, 10 of them named by 'source: \{include: …\}' in the grid; list"
+    with pytest.raises(SourceError, match=part):
+        take(tmp_path, ["1?.txt"])
 
 
 def test_the_search_among_ignored_files_has_a_limit(tmp_path, monkeypatch):
