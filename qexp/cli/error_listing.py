@@ -13,10 +13,11 @@ from qexp.cli.folded_text import folded
 from qexp.cli.output import console, say
 from qexp.escapes import printable
 from qexp.model import SHORT_GROUP, compact, counted
+from qexp.store.selection.selectors import parse
 from qexp.truncation import shortened, single_line
 
 if TYPE_CHECKING:
-    from qexp.store.reads.experiment_rows import ErrorGroup
+    from qexp.store.reads.error_groups import ErrorGroup
 
 _LINES = 3
 """The most lines of a message in a terminal."""
@@ -25,6 +26,8 @@ _PIPED = 300
 _INDENT = 16
 _FEW = 60
 """The most characters of ids in a command; for more ids, it repeats the options of this command."""
+_STUDIES = 10
+"""The most studies that a command names; for more, it repeats the arguments of this command."""
 _FILTERS = ("statuses", "failed", "error", "form")
 """Options that choose among failures or the format; the command to repeat a group has its own."""
 
@@ -32,6 +35,7 @@ _FILTERS = ("statuses", "failed", "error", "form")
 def print_groups(groups: Sequence[ErrorGroup]) -> None:
     """Print a few lines per group: the error, its place, the experiments, and the command that requeues them."""
     targets, options = _selection(click.get_current_context())
+    with_studies = not parse(targets).ids
     cut = False
     for group in groups:
         short = group.fingerprint[:SHORT_GROUP]
@@ -42,10 +46,14 @@ def print_groups(groups: Sequence[ErrorGroup]) -> None:
         block.append(f"  {_bounded(single_line(group.error_type), head + 2, 2)}")
         message = single_line(group.error_message)
         shown = _bounded(message, _INDENT, _LINES)
-        cut = cut or shown.endswith("…")
-        chosen = [ids] if options and len(ids := compact(group.ids)) <= _FEW else [*targets, *options]
+        others = _others(group)
+        cut = cut or shown.endswith("…") or "…\n" in f"{others}\n"
+        chosen = [*(group.studies if with_studies and len(group.studies) <= _STUDIES else targets), *options]
+        if options and len(ids := compact(group.ids)) <= _FEW:
+            chosen = [ids]
         for name, text in (
             ("message", shown),
+            ("also", others),
             ("at", _bounded(group.error_frame or "", _INDENT, 2)),
             ("ids", _ids(group)),
             ("again", _command(["qexp", "requeue", *chosen, "--error", short])),
@@ -68,6 +76,16 @@ def _bounded(text: str, indent: int, lines: int) -> str:
     if len(found) <= lines:
         return "\n".join(found)
     return "\n".join([*found[: lines - 1], f"{found[lines - 1][: console().width - 1]}…"])
+
+
+def _others(group: ErrorGroup) -> str:
+    """Return other messages of a group, each in two lines at most, and the number of those that are not shown."""
+    found = [_bounded(single_line(text) or "no message", _INDENT, 2) for text in group.other_messages]
+    if found and group.messages is None:
+        found.append("and perhaps more")
+    elif group.messages is not None and (more := group.messages - 1 - len(found)) > 0:
+        found.append(f"and {counted(more, 'other message')}")
+    return f"\n{'':{_INDENT}}".join(found)
 
 
 def _ids(group: ErrorGroup) -> str:

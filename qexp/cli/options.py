@@ -76,7 +76,22 @@ def is_one_name(targets: Sequence[str]) -> bool:
 NAMES = "NAME[,NAME]"
 EXPERIMENT = WholeNumber("the id of an experiment, such as 17", 1, 2**63 - 1)
 CONCURRENCY = WholeNumber("a whole number from 1 to 10000", 1, 10_000)
-STATUS = click.Choice([str(status) for status in Status])
+
+
+class StatusList(click.Choice[str]):
+    """One status or several with commas: `failed,done`."""
+
+    def __init__(self) -> None:
+        super().__init__([str(status) for status in Status])
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the text. Raises BadParameter if one of its parts is no status."""
+        for part in str(value).split(","):
+            super().convert(part, param, ctx)
+        return value
+
+
+STATUS = StatusList()
 
 
 def selection_options(required: bool = True) -> Callable[[Command], Command]:
@@ -106,7 +121,7 @@ def selection_options(required: bool = True) -> Callable[[Command], Command]:
             click.argument(
                 "targets", nargs=-1, required=required, metavar="STUDY|IDS..." if required else "[STUDY|IDS]..."
             ),
-            click.option("--status", "statuses", type=STATUS, multiple=True, help="Only these; repeatable."),
+            click.option("--status", "statuses", type=STATUS, multiple=True, help="Only these: failed,done."),
             click.option("--failed", is_flag=True, help="Short for --status failed."),
             click.option("--error", metavar="GROUP", help="Only those of an error group that 'qexp errors' shows."),
             click.option("--orphaned", is_flag=True, help="Only those that are no longer in their grid."),

@@ -11,6 +11,7 @@ import click
 from qexp.cli.options import EXPERIMENT, data_file_option, format_option, selection_options
 from qexp.cli.output import print_csv, say, show_json, wrapped
 from qexp.cli.terminal_writer import echo, printable
+from qexp.errors import NoTablesError
 from qexp.model import compact
 
 if TYPE_CHECKING:
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from qexp.store.reads.experiment_rows import ExperimentView
     from qexp.store.reads.running_experiments import RunningExperiment
     from qexp.store.selection.selectors import Selection
+
+
+_GROUPS = 20
+"""The most error groups that are shown if no study was named."""
 
 
 def experiment_json(view: ExperimentView) -> dict[str, Any]:
@@ -96,14 +101,15 @@ def explain_(experiment: int, form: str) -> None:
 
 
 @click.command()
-@selection_options()
+@selection_options(required=False)
 @format_option
 def errors_(selection: Selection, form: str) -> None:
     """
     Group failures by error, each with the command to run them again.
 
     A group is the type of an exception, the functions of your code that it passed through, and the statement that
-    raised it. The message is the newest one; 'qexp show' has all of a long message.
+    raised it. The message is the newest one; others of the same statement follow. Without a name, the largest groups of
+    all studies are shown.
 
     \b
       qexp errors lenet
@@ -111,13 +117,21 @@ def errors_(selection: Selection, form: str) -> None:
     """
     from qexp.client import Client
 
-    groups = Client().errors(selection)
+    try:
+        groups = Client().errors(selection)
+    except NoTablesError:
+        if selection.names_some:
+            raise
+        groups = []
     if form == "json":
         show_json([{**vars(group), "ids": compact(group.ids)} for group in groups])
     elif groups:
         from qexp.cli.error_listing import print_groups
 
-        print_groups(groups)
+        shown = groups if selection.names_some else groups[:_GROUPS]
+        print_groups(shown)
+        if len(shown) < len(groups):
+            say(f"only the {len(shown)} largest of {len(groups):,} groups are shown; name a study to see its groups")
     else:
         say("nothing has failed")
 

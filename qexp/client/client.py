@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from qexp.grid import Grid
     from qexp.queueing.publisher import Publisher
     from qexp.store.reads.deletion_plan import DeletionPlan
-    from qexp.store.reads.experiment_rows import ErrorGroup, ExperimentView
+    from qexp.store.reads.error_groups import ErrorGroup
+    from qexp.store.reads.experiment_rows import ExperimentView
     from qexp.store.reads.study_overview import StudyOverview
     from qexp.store.reads.waiting_beside import WaitingBeside
     from qexp.store.selection.selectors import Selection

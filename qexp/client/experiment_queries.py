@@ -14,7 +14,8 @@ from qexp.escapes import printable
 from qexp.model import Json, Status, shown
 from qexp.store.connection import Connection
 from qexp.store.reads import experiment_rows, revisions, running_experiments, snapshots, study_rows
-from qexp.store.reads.experiment_rows import AttemptView, ErrorGroup, ExperimentView
+from qexp.store.reads.error_groups import ErrorGroup, error_groups, with_messages
+from qexp.store.reads.experiment_rows import AttemptView, ExperimentView
 from qexp.store.reads.experiment_texts import attempt_line
 from qexp.store.reads.revisions import RevisionView
 from qexp.store.reads.running_experiments import RunningExperiment
@@ -118,7 +119,7 @@ def show(connection: Connection, selection: Selection) -> list[ExperimentDetails
 
 def errors(connection: Connection, selection: Selection) -> list[ErrorGroup]:
     """Group the failed ones among the selected experiments by error; return the largest group first."""
-    return experiment_rows.error_groups(connection, selectors.where(connection, selection))
+    return with_messages(connection, error_groups(connection, selectors.where(connection, selection)))
 
 
 def frame(

@@ -12,6 +12,8 @@ def f(x, kind):
         raise ValueError("first line\\nsecond \\x1b[31mred\\x1b[0m \\x1b]0;owned\\x07 " + "and so on, " * 500 + "end")
     if kind == "word":
         raise KeyError("x" * 5000)
+    if kind == "each":
+        raise TypeError(f"x is {x}")
     raise RuntimeError("short")
 """
 
@@ -23,7 +25,7 @@ def worker(start_worker, queue):
 
 @pytest.fixture
 def failed(study):
-    made = study(SOURCE, {"x": {"range": [0, 30]}, "kind": ["long", "word", "short"]}, retries={"error": 0})
+    made = study(SOURCE, {"x": {"range": [0, 30]}, "kind": ["long", "word", "short", "each"]}, retries={"error": 0})
     made.enqueue()
     made.wait()
     return made
@@ -63,6 +65,24 @@ def test_a_message_takes_three_lines_at_most_and_is_whole_elsewhere(failed, qexp
     number = failed.listed()[0]["id"]
     assert "and so on, end" in qexp("show", number).stdout
     assert "messages that end" not in qexp("errors", failed.name, "--where", "kind = 'short'").stderr
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_other_messages_of_a_statement_are_shown_and_counted(failed, qexp, columns):
+    lines = blocks(terminal("qexp", "errors", failed.name, columns=columns).text)["TypeError"]
+    start = next(number for number, line in enumerate(lines) if line.startswith("        also "))
+    assert [line[16:22] for line in [lines[start - 1], lines[start], lines[start + 1]]] == ["x is 2"] * 3
+    assert lines[start + 2] == f"{'':16}and 27 other messages"
+    (group,) = [
+        one for one in json.loads(qexp("errors", failed.name, "--format", "json").stdout) if one["messages"] > 1
+    ]
+    assert (group["messages"], len(group["other_messages"])) == (30, 2)
+
+
+def test_errors_without_a_name_and_a_list_of_statuses_are_accepted(failed, qexp):
+    found = qexp("errors", "--where", "kind = 'short'", "--status", "failed,done", "--format", "json").stdout
+    assert failed.name in json.loads(found)[0]["studies"]
+    assert "'failing' is not one of" in qexp("errors", "--status", "done,failing").stderr
 
 
 def test_long_lists_of_ids_are_cut_between_two_ids(failed):

@@ -8,7 +8,7 @@ from typing import ClassVar
 from qexp.analysis.column_fitting import TableColumn
 from qexp.client.listings.listing import Listing
 from qexp.model import SHORT_GROUP, compact
-from qexp.store.reads.experiment_rows import ErrorGroup
+from qexp.store.reads.error_groups import ErrorGroup
 from qexp.truncation import single_line
 
 _MESSAGE = 2_000
@@ -29,6 +29,7 @@ class ErrorGroups(Listing[ErrorGroup]):
             TableColumn(
                 "error", [single_line(f"{g.error_type}: {g.error_message}", _MESSAGE) for g in shown], cut=True
             ),
+            *_numbers(shown),
             TableColumn("at", [group.error_frame or "" for group in shown], cut=True),
             TableColumn("ids", [compact(group.ids) for group in shown], cut=True),
         ]
@@ -36,3 +37,11 @@ class ErrorGroups(Listing[ErrorGroup]):
     def notes(self) -> list[str]:
         """Say how to run a group again."""
         return [f'after a fix, run a group again: study.requeue(error="{self[0].fingerprint[:SHORT_GROUP]}")']
+
+
+def _numbers(shown: Sequence[ErrorGroup]) -> list[TableColumn]:
+    """Return the column of the numbers of different messages, if a group has several."""
+    if all(group.messages == 1 for group in shown):
+        return []
+    cells = ["" if group.messages is None else f"{group.messages:,}" for group in shown]
+    return [TableColumn("messages", cells, right=True)]

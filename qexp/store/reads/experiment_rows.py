@@ -1,4 +1,4 @@
-"""Experiments, attempts and groups of errors, as a person reads them."""
+"""Experiments and attempts, as a person reads them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from sqlalchemy import (
     func,
     select,
 )
-from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from qexp import jsonb
 from qexp.model import Json, Status
@@ -113,22 +112,6 @@ class AttemptView:
 
     def __repr__(self) -> str:
         return experiment_texts.attempt_line(self)
-
-
-@dataclass(frozen=True)
-class ErrorGroup:
-    """Failed experiments of a study that failed at the same place in the same way."""
-
-    fingerprint: str
-    count: int
-    ids: list[int]
-    failure: str
-    error_type: str
-    error_message: str
-    error_frame: str | None
-
-    def __repr__(self) -> str:
-        return experiment_texts.error_text(self)
 
 
 def experiments(
@@ -358,24 +341,3 @@ def failures(connection: Connection, study: int) -> list[tuple[str, int]]:
         .order_by(func.count().desc(), columns.failure)
     )
     return [(row[0], row[1]) for row in connection.execute(query)]
-
-
-def error_groups(connection: Connection, condition: ColumnElement[bool]) -> list[ErrorGroup]:
-    """Group the chosen experiments that failed by error, the largest group first; each shows its latest error."""
-    columns, last = tables.experiment.c, tables.attempt.c
-    newest = func.array_agg(aggregate_order_by(columns.id, columns.finished_at.desc(), columns.id.desc()))[1]
-    query = (
-        select(columns.error_fingerprint, func.count(), func.array_agg(columns.id), newest)
-        .where(condition, columns.status == Status.FAILED)
-        .group_by(columns.error_fingerprint)
-        .order_by(func.count().desc(), func.min(columns.id))
-    )
-    groups = connection.execute(query).all()
-    # only these attempts are read, since each message may have 64 KB
-    errors = (
-        select(columns.id, columns.failure, last.error_type, last.error_message, last.error_frame)
-        .join_from(tables.experiment, tables.attempt, is_last_attempt())
-        .where(among(columns.id, [group[3] for group in groups]))
-    )
-    found = {row[0]: row[1:] for row in connection.execute(errors)}
-    return [ErrorGroup(group[0], group[1], sorted(group[2]), *found[group[3]]) for group in groups]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qexp.escapes import printable
-from qexp.model import SHORT_GROUP, compact, describe, duration
+from qexp.model import SHORT_GROUP, compact, counted, describe, duration
 from qexp.truncation import MAX_LINE, shortened, single_line
 
 if TYPE_CHECKING:
-    from qexp.store.reads.experiment_rows import AttemptView, ErrorGroup, ExperimentView
+    from qexp.store.reads.error_groups import ErrorGroup
+    from qexp.store.reads.experiment_rows import AttemptView, ExperimentView
 
 _MESSAGE = 500
 """The most characters of an error in the text of a group."""
@@ -38,5 +39,8 @@ def error_text(group: ErrorGroup) -> str:
     """Return an error group in a few lines: the error, its place, and the ids."""
     message = shortened(single_line(group.error_message), _MESSAGE)
     lines = [f"{group.fingerprint[:SHORT_GROUP]}  {group.count} {group.failure}  {group.error_type}: {message}"]
+    lines += [f"  also {shortened(single_line(text), _MESSAGE)}" for text in group.other_messages]
+    more = (group.messages or 0) - 1 - len(group.other_messages)
+    lines += [f"  and {counted(more, 'other message')}"] * (more > 0)
     lines += [f"  at {group.error_frame}"] * bool(group.error_frame)
     return "\n".join(map(printable, [*lines, f"  ids {shortened(compact(group.ids), _MESSAGE)}"]))

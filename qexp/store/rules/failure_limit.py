@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, and_, func, literal, or_, select
 
 from qexp.model import OPEN, Status
 from qexp.store.connection import Connection, by_index
-from qexp.store.reads import experiment_rows
+from qexp.store.reads import error_groups
 from qexp.store.reads.revisions import is_newest
 from qexp.store.schema import tables
 from qexp.store.schema.expressions import has
@@ -84,7 +84,7 @@ def reason(connection: Connection, excess: ExceededLimit) -> str:
     """Return why a study is paused, with its most frequent error and the command that shows the others."""
     ended = _ended(excess)
     number = connection.execute(select(func.count()).where(ended)).scalar_one()
-    largest = next(iter(experiment_rows.error_groups(connection, ended)), None)
+    largest = next(iter(error_groups.error_groups(connection, ended)), None)
     often = ""
     if largest is not None:
         error = single_line(f"{largest.error_type}: {largest.error_message}")

@@ -120,7 +120,7 @@ def parse(
         )
     if orphaned and current:
         raise SelectorError("found --orphaned and --current, expected one of them: no experiment is both")
-    chosen = [_status(status) for status in statuses] + [Status.FAILED] * failed
+    chosen = [_status(status) for given in statuses for status in given.split(",")] + [Status.FAILED] * failed
     if host is not None and (not host or storable_text(host) != host):
         raise SelectorError(f"--host: found {host!r}, expected a host's name, or several by a pattern such as 'node*'")
     named = list(dict.fromkeys(studies))
