@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qexp.cli.options import NAMES, WholeNumber, format_option, selection_options
-from qexp.cli.output import console, say, show_json
+from qexp.cli.output import console, say, show_json, wrapped
 from qexp.errors import NoTablesError
 from qexp.model import Status
 
@@ -44,7 +44,7 @@ def list_(selection: Selection, sort: tuple[str, ...], limit: int | None, column
     terminal shows the columns for which it has room, and names constant ones in a line; a pipe gets all columns.
     Columns have the names of frames, as in --where.
     """
-    from qexp.client import Client
+    from qexp.client import Client, missing_results
     from qexp.store.selection.column_choice import chosen
 
     client, is_json = Client(), form == "json"
@@ -73,6 +73,8 @@ def list_(selection: Selection, sort: tuple[str, ...], limit: int | None, column
     console().print(_table(cells, labels, studies, sort, "all shown" if is_cut else "all"))
     if is_cut and limit is None:
         say(f"only the {'newest' if order == _NEWEST else 'first'} {most} are shown; --limit 0 shows all")
+    if len(studies) == 1 and (text := missing_results.note(client, studies[0].name)):
+        say(wrapped(text))
 
 
 def _nothing(client: Client, selection: Selection) -> str:

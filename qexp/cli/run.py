@@ -151,6 +151,7 @@ def _report(client: Client, counts: StudyProgress, form: str) -> None:
     from qexp.cli.experiment_table import experiment_table
     from qexp.cli.show import experiment_json
     from qexp.cli.status import counts_json, ending
+    from qexp.client import missing_results
     from qexp.store.reads.study_rows import value_names
     from qexp.store.selection.selectors import Selection
 
@@ -162,3 +163,5 @@ def _report(client: Client, counts: StudyProgress, form: str) -> None:
     if counts.total > len(views):
         say(f"only the first {len(views)} are shown; 'qexp list {counts.study} --current --limit 0' shows all")
     say(ending(counts))
+    if text := missing_results.note(client, counts.study):
+        say(wrapped(text))

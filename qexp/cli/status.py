@@ -141,7 +141,7 @@ def wait_(studies: tuple[str, ...], timeout: float | None, form: str) -> int:
     """
     from qexp.cli.main import INTERRUPTED
     from qexp.cli.progress import wait_with_progress
-    from qexp.client import Client
+    from qexp.client import Client, missing_results
     from qexp.client.study_bars import without_wait
 
     client = Client()
@@ -162,6 +162,8 @@ def wait_(studies: tuple[str, ...], timeout: float | None, form: str) -> int:
             return 1
         if form != "json":
             echo(ending(found[-1]))
+            if text := missing_results.note(client, study.name):
+                say(wrapped(text))
     if form == "json":
         ended = [counts_json(counts) for counts in found]
         show_json(ended[0] if is_one_name(studies) else ended)

@@ -14,6 +14,7 @@ from tests_support import eventually
 
 SOURCE = """
 import pathlib, time
+import qexp
 def f(x, folder, wait=False, seed=0):
     folder = pathlib.Path(folder)
     if wait:
@@ -32,6 +33,12 @@ def fails_first(x, folder):
         mark.touch()
         raise ValueError("the first attempt fails")
     return x
+
+def forgets(x, folder):
+    2 * x
+
+def records(x, folder, context: "qexp.Context"):
+    context.metric("loss", x)
 
 def fails(x, folder):
     if not (pathlib.Path(folder) / "mended").exists():
@@ -282,3 +289,18 @@ def test_an_interrupt_during_an_enqueue_says_that_nothing_was_enqueued(grid, qex
     go_on = "; go on with 'qexp run c.yaml --set seeds=2000000 --set x=3'" if command == "run" else ""
     assert f"qexp: interrupted; nothing was enqueued{go_on}" in " ".join(shown.text.split())
     assert f"no study is named '{study}'" in qexp("status", study).stderr
+
+
+def test_a_function_that_returns_nothing_is_noted(grid, qexp, tmp_path):
+    # Given a study whose function returns nothing, and one whose function records a series
+    study, other = grid("c", 2, function="experiment:forgets"), grid("d", 2, function="experiment:records")
+    note = f"the done experiments of {study} have no results; let the function return them"
+    # When the first is run, awaited and listed, then each time a note says so
+    shown = terminal("qexp", "run", "c.yaml", "-c", "1", cwd=tmp_path)
+    assert note in " ".join(shown.text.split())
+    assert note in qexp("wait", study).stderr
+    assert note in qexp("list", study).stderr
+    assert note not in qexp("list", study, "--format", "json").stderr
+    # And the other one needs none
+    assert "no results" not in qexp("run", "d.yaml", "-c", "1").stderr
+    assert "no results" not in qexp("list", other).stderr
