@@ -115,7 +115,7 @@ def test_the_report_of_a_finished_study_has_all_sections_from_grid_to_cost(enque
     assert f"qexp table {name} --metric accuracy --rows data --columns model" in told.texts["results"]
     assert "Nothing has failed." in told.texts["errors"]
     assert "median 20 s" in told.texts["durations"]
-    assert "done186 min 0 s1 min 30 s1.0 GB0.18 kWh" in told.texts["cost"]
+    assert "done186 min 0 s1 min 30 s1 GB0.18 kWh" in told.texts["cost"]
     assert "No experiment had a second attempt." in told.texts["slowest"]
     assert f"qexp report {name} -o report.html" in told.texts["again"]
     assert told.tags.count("svg") == 2
@@ -339,7 +339,7 @@ def test_rows_columns_and_metrics_may_be_named(enqueue, finish, read):
         ({"rows": "modell"}, "there is no parameter 'modell'"),
         (
             {"rows": "step"},
-            "--rows step: found 1,500 values, expected at most 1,000; name parameters with fewer values",
+            'rows="step": found 1,500 values, expected at most 1,000; name parameters with fewer values',
         ),
         ({"columns": "accuracy"}, "'accuracy' is a result, expected a parameter"),
     ],

@@ -88,7 +88,7 @@ def test_costs_are_summed_over_outcomes_and_unmeasured_ones_are_counted():
     done = Cost("done", 10, 100.0, 50.0, 0.25, 1_000, None, 10, 5)
     failed = Cost("error", 2, 20.0, None, None, None, None, 0, 0)
     text = Page(str(tag("section", cost([done, failed]), id="x"))).texts["x"]
-    assert "all122 min 0 s50 s1.0 kB0.25 kWh" in text
+    assert "all122 min 0 s50 s1 kB0.25 kWh" in text
     assert "CPU time and memory of 2 attempts were not measured." in text
     assert "Energy was measured in 5 of 12 attempts." in text
 
