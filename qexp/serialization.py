@@ -337,4 +337,6 @@ def name_of(value: Any) -> str:
     """Return the type of a value for messages, with an article and its package."""
     kind = type(value)
     package = kind.__module__.partition(".")[0]
+    if kind in (bytes, complex):
+        return "a complex number" if kind is complex else "a bytes object"
     return article(kind.__qualname__ if package == "builtins" else f"{package}.{kind.__qualname__}")

@@ -42,7 +42,7 @@ def requeue_(selection: Selection, fresh: bool, yes: bool, form: str) -> None:
     require_narrow(selection)
     client = Client()
     closed = client.count_by_status(selection).closed
-    confirm(f"{closed} experiments{_of(client, selection)} would run again.", closed, yes)
+    confirm(f"Run {closed} experiments{_of(client, selection)} again?", closed, yes)
     done = client.requeue(selection, fresh)
     if form == "json":
         show_json({"requeued": done.ids, "still_open": done.still_open, "code": done.code})
@@ -83,7 +83,7 @@ def accept_(selection: Selection, yes: bool, form: str) -> None:
     client = Client()
     number = client.count_by_status(dataclasses.replace(selection, statuses=(Status.FAILED,))).total
     confirm(
-        f"{number} experiments{_of(client, selection)} would become done, with the kept parts of their results.",
+        f"Accept the kept parts of {number} experiments{_of(client, selection)} as their results?",
         number,
         yes,
     )
@@ -119,7 +119,7 @@ def resume_(selection: Selection, yes: bool, form: str) -> None:
     resumed = [study.name for study in named if client.resume(study.name)]
     paused = dataclasses.replace(selection, statuses=(Status.PAUSED,))
     number = client.count_by_status(paused).total
-    confirm(f"{number} experiments{_of(client, selection)} would be resumed.", number, yes)
+    confirm(f"Resume {number} experiments{_of(client, selection)}?", number, yes)
     done = client.requeue(paused)
     if form == "json":
         alone = resumed[0] if selection.study is not None and resumed else None
@@ -182,7 +182,7 @@ def cancel_(selection: Selection, reason: str | None, yes: bool, form: str) -> N
 
     client = Client()
     still_open = client.count_by_status(selection).open
-    confirm(f"{still_open} experiments{_of(client, selection)} would be cancelled.", still_open, yes)
+    confirm(f"Cancel {still_open} experiments{_of(client, selection)}?", still_open, yes)
     done = client.cancel(selection, reason)
     if form == "json":
         show_json({"cancelled": done.ids, "running": done.running})

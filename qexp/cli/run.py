@@ -117,7 +117,7 @@ def _beside(found: WaitingBeside) -> str:
     waits = "waits" if found.experiments == 1 else "wait"
     option = "" if found.queue == DEFAULT_QUEUE else f" -q {found.queue}"
     them = "it" if found.experiments == 1 else "them"
-    hint = " for its workers" if found.served else f"; 'qexp worker{option}' runs {them}"
+    hint = f"; the workers of this queue run {them} too" if found.served else f"; 'qexp worker{option}' runs {them}"
     return f"{many} of {others} {waits} on queue {found.queue}{hint}"
 
 

@@ -9,7 +9,7 @@ import click
 from qexp.analysis.column_fitting import TableColumn
 from qexp.analysis.text_layout import StyledText
 from qexp.cli.options import format_option
-from qexp.cli.output import console, say, show_json, table
+from qexp.cli.output import console, say, show_json, table, wrapped
 from qexp.model import ago, compact
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def workers_(every: bool, form: str) -> None:
     if found:
         console().print(_table(found))
     if any(worker.leads for worker in found):
-        say("* is the leader: it queues experiments that are due and recovers those of silent workers")
+        say(wrapped("* marks the leader: this worker also queues experiments, and recovers those of silent workers"))
     if all(worker.stopped_at for worker in found):
         say(_NONE)
 

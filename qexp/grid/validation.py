@@ -123,7 +123,9 @@ def repeats(grid: ParameterSets) -> None:
         for index, params in enumerate(axis.sets()):
             text = canonical(params)
             if text in seen:
-                hint = "; the order of keys makes no other value: write a list of pairs" if "{" in text else ""
+                hint = (
+                    "; for values that differ in the order of keys, write lists of pairs" if _has_keys(params) else ""
+                )
                 raise grid.source.error(
                     f"{', '.join(axis.names)!r} has the value {_shown(params)} twice{hint}",
                     *axis.location_of(axis.names[0]),
@@ -142,6 +144,19 @@ def repeats(grid: ParameterSets) -> None:
 
 def _is_generated(column: Sequence[Json]) -> bool:
     return isinstance(column, range | array)
+
+
+def _has_keys(params: Mapping[str, Json]) -> bool:
+    """Say whether a value has a mapping with several keys, whose order does not count."""
+    return any(isinstance(part, Mapping) and len(part) > 1 for value in params.values() for part in _parts(value))
+
+
+def _parts(value: Json) -> Iterator[Json]:
+    """Yield a value, and all values in it."""
+    yield value
+    if isinstance(value, Mapping | list):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _parts(item)
 
 
 def _shown(params: Mapping[str, Json]) -> str:

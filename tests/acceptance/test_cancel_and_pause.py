@@ -47,7 +47,7 @@ def running(study, queue, tmp_path, workers):
 
 def test_cancelled_experiments_end_even_if_they_resist(qexp, running, tmp_path):
     done = qexp("cancel", running.name, "--reason", "wrong data")
-    assert done.stdout.startswith("3 cancelled: ") and "3 of them are running" in done.stderr
+    assert done.stdout.startswith("3 cancelled: ") and "3 were running; their workers stop them" in done.stderr
     assert {row["status"] for row in running.listed()} == {"cancelled"}
     eventually((tmp_path / "stubborn-left").exists, "the resisting one to get a signal")
     assert (tmp_path / "plain-left").read_text() == "AttemptLeft"

@@ -64,7 +64,7 @@ def test_a_running_study_is_not_deleted(qexp, studies, lenet, client, raw):
     )
     shown = terminal("qexp", "delete", lenet, columns=240)
     assert shown.status == 2
-    assert f"found running experiments, expected none: {numbers[0]}" in shown.text
+    assert f"experiments are running: {numbers[0]}; end them with" in shown.text
     raw.execute("UPDATE experiment SET status = 'pending', worker = NULL WHERE id = %s", [numbers[0]])
 
 
@@ -72,7 +72,7 @@ def test_an_archived_study_is_left_out_of_the_status_until_it_is_enqueued_again(
     # Given a finished study; an unfinished one is refused
     refused = qexp("archive", lenet)
     assert refused.returncode == 2
-    assert f"3 unfinished experiments, expected none; wait for their end with 'qexp wait {lenet}'" in refused.stderr
+    assert f"3 experiments have not finished; 'qexp wait {lenet}' waits for them" in refused.stderr
     qexp("cancel", lenet)
     # When it is archived
     shown = terminal("qexp", "archive", lenet)

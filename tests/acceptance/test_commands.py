@@ -363,7 +363,7 @@ def test_more_than_ten_are_asked_about_and_y_skips_the_question(qexp, study, wor
     made = study(SQUARES, {"x": list(range(10, 22))})
     made.enqueue()
     assert made.wait() == 0
-    assert "12 experiments would run again. Add -y" in one_line(qexp("requeue", made.name, "--status", "done"), 2)
+    assert "run 12 experiments again? Add -y" in one_line(qexp("requeue", made.name, "--status", "done"), 2)
     assert [row["attempt"] for row in made.listed()] == [1] * 12
     assert qexp("requeue", made.name, "--status", "done", "-y").stdout.startswith("12 requeued: ")
 
@@ -377,7 +377,7 @@ def test_experiments_are_chosen_by_a_condition_a_time_and_a_host(qexp, study, wo
     assert [row["params"]["x"] for row in listed] == list(range(3, 24))
     # the question counts the chosen experiments
     done = qexp("requeue", made.name, "--where", condition, "--status", "done")
-    assert "20 experiments would run again. Add -y" in one_line(done, 2)
+    assert "run 20 experiments again? Add -y" in one_line(done, 2)
     assert f"again   qexp requeue {listed[0]['id']} --error" in qexp("errors", made.name, "--where", "x < 9").stdout
     assert f"again   qexp requeue {made.name} --error" in qexp("errors", made.name, "--failed").stdout
     host = listed[0]["host"]

@@ -65,7 +65,7 @@ def test_the_kept_parts_of_a_failed_experiment_become_its_result_by_an_accept(wo
     ]
     assert group["count"] == 2
     assert group["error_frame"] == "experiment.py:4 in f"
-    assert "history: found the key 1, expected text; raw: a bytes is not data" in group["error_message"]
+    assert "history: found the key 1, expected text; raw: a bytes object is not data" in group["error_message"]
     command = f"qexp accept {made.name} --error {group['fingerprint'][:6]}"
     assert command in group["error_message"]
     assert f'File "{made.folder}/experiment.py", line 4, in f' in made.shown()[2]["attempts"][0]["traceback"]
@@ -78,7 +78,7 @@ def test_the_kept_parts_of_a_failed_experiment_become_its_result_by_an_accept(wo
     assert third["result"] == {"early": 3, "accuracy": 0.3, "seconds": 7200}
     shown = qexp("show", str(third["id"]))
     assert "done: accepted by " in shown.stdout
-    assert "raw: a bytes is not data" in shown.stdout
+    assert "raw: a bytes object is not data" in shown.stdout
     assert "Its result was accepted by " in qexp("explain", str(third["id"])).stdout.replace("\n", " ")
     # And the other two are unchanged, and a second accept changes nothing
     again = qexp(*command.split()[1:], "--format", "json")
@@ -108,7 +108,7 @@ def test_experiments_without_kept_parts_stay_failed_and_a_whole_study_is_not_acc
     )
     asked = qexp("accept", made.name, "--error", group)
     assert asked.returncode == 2
-    assert "12 experiments would become done, with the kept parts of their results. Add -y" in asked.stderr
+    assert "accept the kept parts of 12 experiments as their results? Add -y" in asked.stderr
     done = qexp("accept", made.name, "--error", group, "-y")
     assert (done.returncode, done.stdout) == (0, "0 accepted\n")
     assert f"12 unchanged, since no part of their result was kept: {ids[0]}-{ids[-1]}" in done.stderr

@@ -109,7 +109,7 @@ def test_a_running_experiment_names_its_worker_and_its_recorded_data(enqueue, ex
     study = enqueue("runs", timeout="1h")
     start(study)
     becomes(study, "running")
-    eventually(lambda: "loss of step 3" in explained(study)["text"], "the point to be there")
+    eventually(lambda: "loss at step 3" in explained(study)["text"], "the point to be there")
     eventually(lambda: "has printed 6 bytes" in explained(study)["text"], "the output to be there")
     found = explained(study)
     assert f"by the worker {study.name}@" in found["text"]
@@ -118,7 +118,7 @@ def test_a_running_experiment_names_its_worker_and_its_recorded_data(enqueue, ex
     assert found["commands"] == [
         f"qexp {verb}" for verb in (f"logs {number} -f", f"metrics {number}", f"cancel {number}")
     ]
-    assert found["history"] == "1 running"
+    assert found["history"] == "1: running"
 
 
 def test_an_experiment_of_a_killed_worker_is_being_recovered(enqueue, explained, start):
@@ -141,7 +141,7 @@ def test_a_failed_experiment_names_its_error_and_that_no_retry_is_left(enqueue, 
     assert "Attempt 1 failed: ValueError: no such data (at experiment.py:6 in f)." in found["text"]
     assert "No retry follows, because its study gives no retries to 'error'" in found["text"]
     assert found["commands"] == [f"qexp show {found['id']}", f"qexp requeue {found['id']}"]
-    assert found["history"].startswith("1 error ")
+    assert found["history"].startswith("1: error at ")
 
 
 def test_an_experiment_that_waits_for_a_retry_names_its_time(enqueue, explained, start):
@@ -162,7 +162,7 @@ def test_an_experiment_that_its_function_paused_names_the_resume_command(qexp, e
     assert "Its function paused it in attempt 1, " in found["text"]
     assert "(reason: waits for the data of March)." in found["text"]
     assert qexp(*found["commands"][0].split()[1:]).returncode == 0
-    eventually(lambda: ", resumed, 2 paused " in explained(study)["history"], "the second attempt to pause")
+    eventually(lambda: ", then resumed; 2: paused at " in explained(study)["history"], "the second attempt to pause")
 
 
 def test_a_cancelled_experiment_gives_the_reason_and_a_working_requeue_command(qexp, enqueue, explained):

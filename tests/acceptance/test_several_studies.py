@@ -80,7 +80,7 @@ def test_changes_reach_all_matching_studies_and_the_question_names_them(qexp, fa
     assert screen.text.startswith("8 requeued: ")
     big.enqueue(parameters={"width": [1, 2], "seed": {"range": [0, 9]}})
     screen = terminal("qexp", "cancel", f"{start}*", keys=[("[y/N]", "n\n")], columns=120)
-    assert screen.text.startswith(f"22 experiments of the studies {big.name}, {small.name} would be cancelled.")
+    assert screen.text.startswith(f"Cancel 22 experiments of the studies {big.name}, {small.name}?")
 
 
 def test_errors_of_several_studies_are_requeued_by_the_same_pattern(qexp, client, raw, tmp_path):

@@ -33,7 +33,7 @@ def test_an_archived_study_is_left_out_of_overviews_and_stays_loadable(client, f
 
 def test_a_study_with_unfinished_experiments_is_not_archived(client, make_study):
     made = make_study().enqueue(parameters={"seed": [0, 1]})
-    with pytest.raises(BusyStudyError, match=f"2 unfinished experiments, .*'qexp cancel {made.name}'"):
+    with pytest.raises(BusyStudyError, match=f"2 experiments have not finished; .*'qexp cancel {made.name}'"):
         client.archive(made.name)
     client.cancel(parse([made.name]))
     assert client.archive(made.name)

@@ -133,7 +133,7 @@ def test_cancel_takes_selectors_and_says_what_it_did(study, made):
 
 def test_cancel_says_that_some_are_running(study, made):
     made.start("lr = 20")
-    assert "1 of them are running; their workers stop them within seconds" in repr(study.cancel())
+    assert "1 was running; its worker stops it within seconds" in repr(study.cancel())
 
 
 def test_pause_and_resume_return_the_progress(study):

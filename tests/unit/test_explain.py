@@ -219,12 +219,18 @@ RUNS = experiment("running", attempt=2, started_at=ago(40))
 
 def test_a_running_experiment_names_its_worker_its_start_and_the_command_to_follow_it():
     said = told(
-        RUNS, runner=worker(), pid=123, timeout=3600.0, sign=LastRecord("loss of step 12", ago(3)), printed=1234
+        RUNS,
+        runner=worker(),
+        pid=123,
+        timeout=3600.0,
+        sign=LastRecord("a value of loss at step 12", ago(3)),
+        printed=1234,
     )
     assert said == [
-        "Attempt 2 runs since 11:59:20 UTC (40 s) on node1, process 123, by the worker w@node1. [qexp logs 17 -f]",
+        "Attempt 2 has been running since 11:59:20 UTC (40 s) on node1, process 123, by the worker w@node1."
+        " [qexp logs 17 -f]",
         "Its worker sent a heartbeat 3 s ago.",
-        "It last recorded loss of step 12, 3 s ago, and has printed 1,234 bytes. [qexp metrics 17]",
+        "Its newest record is a value of loss at step 12, 3 s ago; it has printed 1,234 bytes. [qexp metrics 17]",
         "Its timeout of 1 h 0 min ends it at 12:59:20 UTC, in 59 min 20 s. [qexp cancel 17]",
     ]
 
@@ -233,7 +239,7 @@ def test_a_running_experiment_without_a_timeout_or_progress_mentions_it():
     said = told(RUNS, runner=worker(state=WorkerState.QUARANTINED, quarantine_reason="no GPU"))
     assert said[1:] == [
         "Its worker sent a heartbeat 3 s ago; the worker is quarantined (reason: no GPU).",
-        "It has recorded nothing yet, and has printed nothing yet.",
+        "It has recorded nothing yet; it has printed nothing yet.",
     ]
     assert told(RUNS, runner=worker())[3] == "It has no timeout. [qexp cancel 17]"
 
@@ -343,13 +349,13 @@ def test_an_experiment_that_its_function_paused_names_the_command_to_resume_it()
 def test_the_history_is_one_line_with_the_commands_of_people():
     ended = [attempt(1, "lost", finished_at=ago(90_000)), attempt(2, "error"), attempt(3, "paused")]
     assert history(experiment("pending"), attempts=ended, forgiven=2) == (
-        "1 lost 2026-02-28 11:00:00, 2 error 11:59:00, requeued, 3 paused 11:59:00"
+        "1: lost at 2026-02-28 11:00:00; 2: error at 11:59:00, then requeued; 3: paused at 11:59:00"
     )
-    assert history(experiment("queued"), attempts=ended, forgiven=3).endswith("3 paused 11:59:00, resumed")
+    assert history(experiment("queued"), attempts=ended, forgiven=3).endswith("; 3: paused at 11:59:00, then resumed")
     assert history(experiment("pending"), attempts=[]) == ""
     many = [attempt(number, "lost") for number in range(1, 10)]
-    assert history(experiment("running", attempt=10), attempts=many).startswith("3 earlier, 4 lost 11:59:00, ")
-    assert history(experiment("running", attempt=10), attempts=many).endswith(", 10 running")
+    assert history(experiment("running", attempt=10), attempts=many).startswith("3 earlier; 4: lost at 11:59:00; ")
+    assert history(experiment("running", attempt=10), attempts=many).endswith("; 10: running")
 
 
 def test_an_explanation_has_at_most_four_sentences():

@@ -357,5 +357,7 @@ def test_an_error_in_a_form_names_the_parameter(load):
 
 
 def test_two_mappings_that_differ_only_in_their_order_are_refused_with_advice(load):
-    with pytest.raises(GridError, match="the order of keys makes no other value: write a list of pairs"):
+    with pytest.raises(GridError, match="for values that differ in the order of keys, write lists of pairs"):
         load(body("parameters: {steps: [{b: 1, a: 2}, {a: 2, b: 1}]}\n"))
+    with pytest.raises(GridError, match=r"'kind' has the value print twice$"):
+        load(body("parameters: {kind: [print, len, print]}\n"))

@@ -79,9 +79,7 @@ def test_output_shows_itself_as_lines_without_overwritten_states():
 
 
 def test_ids_show_themselves_in_one_line():
-    assert repr(Ids([17, 19, 20], "cancelled", "2 of them are running")) == (
-        "3 cancelled: 17,19-20; 2 of them are running"
-    )
+    assert repr(Ids([17, 19, 20], "cancelled", "2 were running")) == ("3 cancelled: 17,19-20; 2 were running")
     assert Ids([17]) == [17]
     assert len(repr(Ids(range(0, 10_000, 2)))) < 250
 

@@ -43,14 +43,14 @@ GOOD = {"accuracy": 0.9, "seconds": 7200}
 FRAME = pd.DataFrame({"x": [1, 2]})
 BAD = {
     "history": (FRAME, "history: a pandas.DataFrame is not data; write frame.to_dict('list')"),
-    "raw": (b"abc", "raw: a bytes is not data"),
+    "raw": (b"abc", "raw: a bytes object is not data"),
     "model": (Estimator(), "model: a "),
     "lock": (threading.Lock(), "lock: a "),
-    "deep": ({"a": [1, {"b": b""}]}, "deep.a[1].b: a bytes is not data"),
+    "deep": ({"a": [1, {"b": b""}]}, "deep.a[1].b: a bytes object is not data"),
     "keys": ({1: 2}, "keys: found the key 1, expected text"),
     "long": (10**5000, "long: found a whole number of more than 4,300 digits"),
     "closed": (Raises(), "closed: a tests.Raises is not data: it raised RuntimeError"),
-    "complex": (1j, "complex: a complex is not data"),
+    "complex": (1j, "complex: a complex number is not data"),
 }
 
 
@@ -161,31 +161,39 @@ NESTED = {
     "a mapping": (
         {"metrics": {"acc": 0.9, "f1": 0.8, "est": b""}, "hours": 2},
         {"metrics": {"acc": 0.9, "f1": 0.8}, "hours": 2},
-        {"metrics.est": "metrics.est: a bytes is not data"},
+        {"metrics.est": "metrics.est: a bytes object is not data"},
     ),
-    "a dataclass": ({"m": Data(0.9, b"")}, {"m": {"accuracy": 0.9}}, {"m.model": "m.model: a bytes is not data"}),
+    "a dataclass": (
+        {"m": Data(0.9, b"")},
+        {"m": {"accuracy": 0.9}},
+        {"m.model": "m.model: a bytes object is not data"},
+    ),
     "a model": (
         {"m": Model(accuracy=0.9, model=threading.Lock())},
         {"m": {"accuracy": 0.9}},
         {"m.model": "m.model: a _thread.lock is not data"},
     ),
-    "a namedtuple": ({"m": Named(0.9, b"")}, {"m": {"accuracy": 0.9}}, {"m.model": "m.model: a bytes is not data"}),
+    "a namedtuple": (
+        {"m": Named(0.9, b"")},
+        {"m": {"accuracy": 0.9}},
+        {"m.model": "m.model: a bytes object is not data"},
+    ),
     "mappings in a list": (
         [{"acc": 0.9}, {"acc": 0.8, "h": b""}],
         {"value": [{"acc": 0.9}, {"acc": 0.8}]},
-        {"[1].h": "[1].h: a bytes is not data"},
+        {"[1].h": "[1].h: a bytes object is not data"},
     ),
     "an item of a list": (
         {"folds": [0.9, b""], "hours": 2},
         {"hours": 2},
-        {"folds": "folds[1]: a bytes is not data"},
+        {"folds": "folds[1]: a bytes object is not data"},
     ),
     "a whole mapping in a list": (
         {"folds": [{"acc": 0.9, "h": 1j}, {"h": b""}], "hours": 2},
         {"hours": 2},
-        {"folds": "folds[0].h: a complex is not data"},
+        {"folds": "folds[0].h: a complex number is not data"},
     ),
-    "a whole mapping": ({"m": {"est": b""}, "hours": 2}, {"hours": 2}, {"m.est": "m.est: a bytes is not data"}),
+    "a whole mapping": ({"m": {"est": b""}, "hours": 2}, {"hours": 2}, {"m.est": "m.est: a bytes object is not data"}),
     "some keys": (
         {"m": {"acc": 0.9, 1: 2, 3: 4}},
         {"m": {"acc": 0.9}},
@@ -257,7 +265,7 @@ def test_the_error_names_the_function_the_refused_values_and_the_command_that_ac
     assert found.result == {"accuracy": 0.9, "seconds": 7200}
     error = found.error
     assert (error.failure, error.type, error.frame) == ("error", "qexp.errors.ResultError", "experiment.py:3 in f")
-    assert error.message.startswith("the result is not data: raw: a bytes is not data; return numbers, text")
+    assert error.message.startswith("the result is not data: raw: a bytes object is not data; return numbers, text")
     accept = f"kept: accuracy, seconds; 'qexp accept digits --error {error.fingerprint[:6]}' makes these the result"
     assert error.message.endswith(accept)
     lines = error.traceback.splitlines()
@@ -293,7 +301,7 @@ def test_an_error_without_stored_values_offers_no_command(outcome, source):
 
 def test_valid_values_are_recorded_before_the_function_gets_the_error():
     context = Context.local()
-    with pytest.raises(ContextError, match="record: raw: a bytes is not data; keep other values with"):
+    with pytest.raises(ContextError, match="record: raw: a bytes object is not data; keep other values with"):
         context.record(accuracy=0.9, raw=b"", seconds=2)
     assert context.journal.recorded == {"accuracy": 0.9, "seconds": 2}
 
@@ -313,7 +321,7 @@ def test_a_row_may_be_any_mapping_like_value(row):
         (FRAME, r"append to 'rows': found a DataFrame, expected a row; append each of frame.to_dict\('records'\)"),
         ([1, 2], "append to 'rows': found a list, expected names with values"),
         (3, "append to 'rows': found an int, expected names with values"),
-        ({"raw": b""}, "append to 'rows': raw: a bytes is not data; keep other values with context.artifact"),
+        ({"raw": b""}, "append to 'rows': raw: a bytes object is not data; keep other values with context.artifact"),
     ],
 )
 def test_a_value_that_is_no_row_is_refused_with_advice(row, why):

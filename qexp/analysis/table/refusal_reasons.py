@@ -200,7 +200,8 @@ def open_axes(names: Sequence[str], values: Sequence[str], over: Sequence[str]) 
     several = f"{_short(first)} has several values in one cell, such as {examples}"
     also = f", likewise {listed([_short(name) for name in names[1:]], _SHOWN)}" if len(names) > 1 else ""
     over = ",".join([*over, first])
-    advice = f"choose --rows, --columns, --average or --best {first}, --over {over}"
+    roles = ", ".join(f"--{role} {first}" for role in ("rows", "columns", "average", "best"))
+    advice = f"choose one of {roles}, --over {over}"
     return Problem("open", several + also, advice=advice)
 
 

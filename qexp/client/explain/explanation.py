@@ -69,10 +69,11 @@ def history(facts: Facts) -> str:
     now = facts.situation
     parts = []
     for attempt in now.attempts:
-        parts.append(f"{attempt.number} {attempt.outcome} {clock(attempt.finished_at, now.now)}")
+        text = f"{attempt.number}: {attempt.outcome} at {clock(attempt.finished_at, now.now)}"
         if attempt.number == now.forgiven:
-            parts.append("resumed" if attempt.outcome == "paused" else "requeued")
+            text += f", then {'resumed' if attempt.outcome == 'paused' else 'requeued'}"
+        parts.append(text)
     shown = parts[-_LAST:]
     earlier = [f"{len(parts) - len(shown)} earlier"] if len(parts) > len(shown) else []
-    running = [f"{facts.experiment.attempt} running"] if facts.experiment.status is Status.RUNNING else []
-    return ", ".join([*earlier, *shown, *running])
+    running = [f"{facts.experiment.attempt}: running"] if facts.experiment.status is Status.RUNNING else []
+    return "; ".join([*earlier, *shown, *running])

@@ -115,7 +115,9 @@ def runs(facts: Facts) -> str:
     began = view.started_at or now.now
     process = f", process {now.pid}" if now.pid is not None else ""
     where = f" on {now.runner.host}{process}, by the worker {now.runner.name}" if now.runner is not None else ""
-    return f"Attempt {view.attempt} runs since {moment(began, now.now)} ({wait(facts.since(began))}){where}."
+    return (
+        f"Attempt {view.attempt} has been running since {moment(began, now.now)} ({wait(facts.since(began))}){where}."
+    )
 
 
 def heartbeat(facts: Facts) -> str:
@@ -162,11 +164,11 @@ def _recovery(facts: Facts) -> str:
 def recorded(facts: Facts) -> str:
     """Say what the attempt recorded last, and how much it printed."""
     sign, now = facts.situation.sign, facts.situation.now
-    last = "has recorded nothing yet"
+    last = "It has recorded nothing yet"
     if sign is not None:
-        last = f"last recorded {shortened(sign.what, 60)}, {how_long_ago(sign.at, now)}"
+        last = f"Its newest record is {shortened(sign.what, 60)}, {how_long_ago(sign.at, now)}"
     printed = f"has printed {facts.situation.printed:,} bytes" if facts.situation.printed else "has printed nothing yet"
-    return f"It {last}, and {printed}."
+    return f"{last}; it {printed}."
 
 
 def timeout(facts: Facts) -> str:

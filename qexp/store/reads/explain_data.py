@@ -180,8 +180,8 @@ def _place(connection: Connection, experiment: int, has_own_worker: bool) -> Que
 def _sign(connection: Connection, view: ExperimentView) -> LastRecord | None:
     """Return the newest record of the running attempt."""
     kinds = [
-        (tables.metric, func.concat(tables.metric.c.name, " of step ", tables.metric.c.step)),
-        (tables.entry, func.concat("a row of ", tables.entry.c.list)),
+        (tables.metric, func.concat("a value of ", tables.metric.c.name, " at step ", tables.metric.c.step)),
+        (tables.entry, func.concat("a row of the list ", tables.entry.c.list)),
         (tables.checkpoint, literal("a checkpoint")),
         (tables.artifact, func.concat("the file ", tables.artifact.c.name)),
     ]

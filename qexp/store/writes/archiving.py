@@ -21,8 +21,8 @@ def archive(connection: Connection, name: str) -> bool:
         number = study_progress.count_by_status(connection, tables.experiment.c.study == known.id).open
         raise BusyStudyError(
             name,
-            f"found {counted(number, 'unfinished experiment')}, expected none; wait for their end with "
-            f"'qexp wait {name}', or end them with 'qexp cancel {name}'",
+            f"{counted(number, 'experiment')} {'has' if number == 1 else 'have'} not finished; "
+            f"'qexp wait {name}' waits for them, 'qexp cancel {name}' cancels them",
         )
     query = update(tables.study).where(tables.study.c.id == known.id).values(archived_at=func.now())
     return known.archived_at is None and bool(connection.execute(query).rowcount)

@@ -70,8 +70,11 @@ class Cancelled:
     @property
     def note(self) -> str:
         """Text about those that were running, empty without any."""
-        many = len(self.running)
-        return f"{many} of them are running; their workers stop them within seconds" if many else ""
+        if not self.running:
+            return ""
+        one = len(self.running) == 1
+        stop = "its worker stops it" if one else "their workers stop them"
+        return f"{len(self.running)} {'was' if one else 'were'} running; {stop} within seconds"
 
 
 def cancel(connection: Connection, condition: ColumnElement[bool], reason: str | None) -> Cancelled:

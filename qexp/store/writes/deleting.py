@@ -66,7 +66,7 @@ def require_deletable(connection: Connection, study: study_rows.StudyRow) -> Non
         more = f" and {counted(len(running) - _NAMED, 'other')}" if len(running) > _NAMED else ""
         raise BusyStudyError(
             study.name,
-            f"found running experiments, expected none: {compact(running[:_NAMED])}{more}; end them with "
+            f"experiments are running: {compact(running[:_NAMED])}{more}; end them with "
             f"'qexp cancel {study.name}', or give them back with 'qexp pause {study.name}'",
         )
     if readers := dependent_views(connection, study.name):
