@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -102,9 +103,20 @@ _NAMED = 12
 
 
 def wrapped(text: str, indent: int = 0) -> str:
-    """Return text in lines that fit beside an indent, without breaks in a path or address."""
-    lines = textwrap.wrap(text, max(20, console().width - indent), break_long_words=False, break_on_hyphens=False)
-    return f"\n{'':{indent}}".join(lines)
+    """
+    Return text in lines that fit beside an indent, without breaks in a path or address.
+
+    A command in quotes stays on one line if it fits, so that it can be copied.
+    """
+    width = max(20, console().width - indent)
+    kept = _COMMAND.sub(lambda command: command[0].replace(" ", _HARD) if len(command[0]) < width else command[0], text)
+    lines = textwrap.wrap(kept, width, break_long_words=False, break_on_hyphens=False)
+    return f"\n{'':{indent}}".join(lines).replace(_HARD, " ")
+
+
+_COMMAND = re.compile(r"'(?:qexp|celery) [^']*'")
+_HARD = "\uf8ff"
+"""A character for private use, which stands for a space at which no line breaks."""
 
 
 def status_text(status: Status) -> StyledText:

@@ -236,12 +236,13 @@ def test_a_run_names_the_command_that_runs_earlier_failures_again(grid, qexp, st
     assert qexp("run", "c.yaml", "-c", "1").returncode == 1
     # When the bug is mended and the grid is run again
     (tmp_path / "mended").touch()
-    shown = terminal("qexp", "run", "c.yaml", "-c", "1", "--set", "x=1,2", cwd=tmp_path)
+    shown = terminal("qexp", "run", "c.yaml", "-c", "1", "--set", "x=1,2", cwd=tmp_path, columns=90)
     said = " ".join(shown.text.split())
-    # Then the run says that the failures stay, and how to run them again
+    # Then the run says that the failures stay, and how to run them again: by a command on one line
     command = f"qexp requeue {study} --failed --current && qexp run c.yaml --set x=1,2 -c 1"
     assert shown.status == 1
     assert f"2 experiments failed before; '{command}' runs them again with this code" in said
+    assert f"\n'{command}'" in shown.text
     assert f"1 experiment is no longer in the grid; 'qexp list {study} --current' leaves it out" in said
     # And this command does so
     first, second = command.split(" && ")
