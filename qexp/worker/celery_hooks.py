@@ -108,7 +108,6 @@ def install(app: Celery, settings: Settings, feeder: StudyFeeder | None = None) 
             main_process.progress.stop_taking()
             internals.stop_taking(sender, queues)
 
-        internals.wake_on_signals(sender)
         lifetime.start(served(), stop_taking)
         main_process.start(served(), stop_taking)
         if not main_process.log.is_celerys:

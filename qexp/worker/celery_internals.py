@@ -8,6 +8,7 @@ tests/integration/test_celery_internals.py says for each name what a user loses 
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import signal
@@ -25,7 +26,7 @@ from celery import Celery
 from celery.apps import worker as apps_worker
 from celery.apps.worker import Worker
 from celery.concurrency import get_implementation, prefork, solo
-from celery.exceptions import SecurityWarning
+from celery.exceptions import SecurityWarning, WorkerShutdown
 from celery.worker import state
 from celery.worker.request import Request
 from kombu.transport import TRANSPORT_ALIASES, _transport_cache, redis
@@ -180,6 +181,16 @@ class MainWorker(Worker):  # type: ignore[misc]
     def introduce(self) -> None:
         """Log what this worker is."""
 
+    def register_with_event_loop(self, hub: Any) -> None:
+        """Let signals wake the event loop, also the one that starts after a lost connection to the broker."""
+        super().register_with_event_loop(hub)
+        wake_on_signals(hub)
+
+    def stop(self, in_sighandler: bool = False, exitcode: int | None = None) -> None:
+        """Stop after the running experiments; after Ctrl-C exit with 0, as after TERM. Celery would exit with 1."""
+        asked = state.should_stop is not None and isinstance(sys.exception(), WorkerShutdown)
+        super().stop(in_sighandler, 0 if asked else exitcode)
+
     def wait_for_soft_shutdown(self) -> None:
         """Call `before_kill` just before a cold shutdown kills the children."""
         super().wait_for_soft_shutdown()
@@ -235,19 +246,24 @@ def stop_taking(consumer: Any, queues: Iterable[str]) -> None:
         consumer.call_soon(consumer.cancel_task_queue, queue)
 
 
-def wake_on_signals(consumer: Any) -> None:
+def wake_on_signals(hub: Any) -> None:
     """
     Make Celery's event loop handle a signal immediately, instead of after up to a second.
 
-    Children inherit the file descriptor; `child.startup.detach` resets it there.
+    Children inherit the file descriptor; `child.startup.detach` resets it there. The pool "solo" has no event loop.
     """
-    if consumer.hub is None:  # the pool "solo" has no event loop
-        return
+    reader = _signal_reader()
+    hub.add_reader(reader, reader.recv, 64)
+
+
+@functools.cache  # the hub drops it when the broker is lost; then Python could not write a signal to its other end
+def _signal_reader() -> socket.socket:
+    """Return a socket that receives a byte for each signal to this process."""
     reader, writer = socket.socketpair()
     for end in (reader, writer):
         end.setblocking(False)
     signal.set_wakeup_fd(writer.detach(), warn_on_full_buffer=False)
-    consumer.hub.add_reader(reader, reader.recv, 64)
+    return reader
 
 
 def child_index() -> int | None:

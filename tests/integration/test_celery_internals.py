@@ -161,6 +161,27 @@ def test_pool_state_and_terminate_without_them_an_idle_worker_takes_seconds_to_s
     assert "waited for" not in worker.text()
 
 
+def test_stop_without_it_a_worker_that_ctrl_c_stops_seems_to_have_failed(worker):
+    worker.process.send_signal(signal.SIGINT)
+    assert worker.process.wait() == 0
+
+
+def test_register_with_event_loop_without_it_signals_wake_no_worker_after_a_lost_broker(worker, site):
+    # Given a worker that has lost its connection to the broker
+    with redis.Redis.from_url(site.broker_url) as server:
+        blocked = [one for one in server.client_list() if "b" in one["flags"] and one["cmd"] == "brpop"]
+        for one in blocked:
+            server.client_kill_filter(_id=one["id"])
+    worker.says("Connection to broker lost")
+    worker.send(1)
+    worker.says(r"ended \[1\]")
+    # When it is told to stop
+    worker.process.terminate()
+    # Then it does so without a word of Python
+    assert worker.process.wait() == 0
+    assert "Exception ignored" not in worker.text()
+
+
 def test_cache_without_it_a_stopping_worker_kills_its_experiments(worker):
     worker.send(4)
     worker.says("begun")
@@ -247,15 +268,18 @@ def test_get_implementation_without_it_an_unsupported_pool_is_not_refused(pool):
 
 def test_add_reader_without_it_a_worker_hears_of_a_signal_a_second_later():
     hub = Hub()
-    internals.wake_on_signals(SimpleNamespace(hub=hub))
     before = signal.signal(signal.SIGUSR1, lambda *_: None)
     try:
+        for _ in range(2):  # the second time after a lost connection to the broker
+            hub.reset()
+            internals.wake_on_signals(hub)
         (reader,) = hub.readers
         os.kill(os.getpid(), signal.SIGUSR1)
         assert select.select([reader], [], [], 0)[0]
         next(hub.create_loop())
         assert not select.select([reader], [], [], 0)[0], "the loop has read it"
     finally:
+        internals._signal_reader.cache_clear()
         os.close(signal.set_wakeup_fd(-1))
         signal.signal(signal.SIGUSR1, before)
         hub.close()
