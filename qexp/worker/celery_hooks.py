@@ -51,8 +51,8 @@ def install(app: Celery, settings: Settings, feeder: StudyFeeder | None = None) 
     class ExperimentRequest(internals.MessageRequest):
         """Tells the main process that a child has taken a message, or died."""
 
-        def child_accepted(self, headers: Mapping[str, Any]) -> None:
-            main_process.progress.note(messages.study_of(headers))
+        def child_accepted(self, headers: Mapping[str, Any], pid: int) -> None:
+            main_process.progress.note(messages.study_of(headers), pid)
             if study := headers.get(messages.PROBE):
                 main_process.wake(study)
 

@@ -205,7 +205,7 @@ class MessageRequest(Request):  # type: ignore[misc]
 
     def on_accepted(self, pid: int, time_accepted: float) -> None:
         """Call `child_accepted` when Celery's thread reads that a child has taken the message."""
-        self.child_accepted(self.request_dict)
+        self.child_accepted(self.request_dict, pid)
         super().on_accepted(pid, time_accepted)
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
@@ -215,8 +215,8 @@ class MessageRequest(Request):  # type: ignore[misc]
             self.child_died(self.args, self.worker_pid, str(error))
         return super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
 
-    def child_accepted(self, headers: Mapping[str, Any]) -> None:
-        """Note that a child has taken the message with these *headers*."""
+    def child_accepted(self, headers: Mapping[str, Any], pid: int) -> None:
+        """Note that child *pid* has taken the message with these *headers*."""
 
     def child_died(self, arguments: Sequence[Any], pid: int, reason: str) -> None:
         """Note that child *pid* died while it ran the message with these *arguments*."""

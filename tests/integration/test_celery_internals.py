@@ -45,7 +45,7 @@ def say(*words):
     os.write(1, (" ".join(map(str, words)) + "\\n").encode())
 
 class Request(internals.MessageRequest):
-    def child_accepted(self, headers):
+    def child_accepted(self, headers, pid):
         say("accepted", headers["argsrepr"])
         if headers["argsrepr"] == "stop taking":
             internals.stop_taking(consumers[0], internals.queues_of(app))

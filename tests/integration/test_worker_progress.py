@@ -32,17 +32,18 @@ def progress(client, queue, tmp_path, caplog):
     made._queues = [queue]
 
     def pass_(seconds):
-        for name in ("_report_at", "_busy_at", "_check_at"):
+        for name in ("_report_at", "_busy_at"):
             setattr(made, name, getattr(made, name) - seconds)
-        made._taken = {study: at - seconds for study, at in made._taken.items()}
+        for study in made._taken.values():
+            study.taken_at, study.check_at = study.taken_at - seconds, study.check_at - seconds
         caplog.clear()
         made.look()
         return [record.getMessage() for record in caplog.records if record.levelname != "DEBUG"]
 
-    def run(experiment):
-        slots.write(0, SlotEntry(1, 0.0, experiment, 1, 1))
+    def run(experiment, child=1):
+        slots.write(child, SlotEntry(child, 0.0, experiment, 1, child))
 
-    made.pass_, made.run, made.rest = pass_, run, lambda: slots.clear(0)
+    made.pass_, made.run, made.rest = pass_, run, lambda child=1: slots.clear(child)
     return made
 
 
@@ -58,7 +59,7 @@ def without_pace(lines):
 def test_a_running_study_has_a_line_a_minute_while_its_numbers_change(progress, make_study, queue):
     study = make_study().enqueue(parameters={"x": {"range": [10]}}, queue=queue)
     progress.run(1)
-    progress.note(study.name)
+    progress.note(study.name, 1)
     assert progress.pass_(59) == []
     assert without_pace(progress.pass_(1.5)) == [f"{study.name}: 10 waiting"]
     assert progress.pass_(61) == [], "nothing has changed"
@@ -68,7 +69,7 @@ def test_a_running_study_has_a_line_a_minute_while_its_numbers_change(progress, 
 
 def test_the_end_of_a_study_has_one_line_and_then_the_reason_why_the_worker_waits(progress, make_study, queue):
     study = make_study().enqueue(parameters={"x": [1, 2]}, queue=queue)
-    progress.note(study.name)
+    progress.note(study.name, 1)
     progress.run(1)
     assert progress.pass_(1) == []
     # When its experiments have ended
@@ -81,9 +82,29 @@ def test_the_end_of_a_study_has_one_line_and_then_the_reason_why_the_worker_wait
     assert without_other_queues(progress.pass_(3)) == [f"waiting: nothing to do on queue {queue}"]
     assert progress.pass_(600) == []
     # And again after it had work
-    progress.note(study.name)
+    progress.note(study.name, 1)
     assert progress.pass_(3)[0].startswith(f"{study.name} finished")
     assert without_other_queues(progress.pass_(3)) == [f"waiting: nothing to do on queue {queue}"]
+
+
+def test_the_end_of_a_study_is_told_while_another_one_runs(progress, make_study, queue):
+    # Given two studies in two children
+    short, long = (make_study().enqueue(parameters={"x": [1]}, queue=queue) for _ in range(2))
+    for child, study in enumerate((short, long), 1):
+        progress.note(study.name, child)
+        progress.run(child, child)
+    # When one of them has ended
+    short.end(lambda _: {"y": 1})
+    progress.rest(1)
+    assert progress.pass_(1) == []
+    # Then the log says so within seconds, by one query
+    (line,) = progress.pass_(2)
+    assert line.startswith(f"{short.name} finished: 1 done in ")
+    assert progress.pass_(30) == []
+    # And of the other one when it ends
+    long.end(lambda _: {"y": 1})
+    progress.rest(2)
+    assert progress.pass_(3)[0].startswith(f"{long.name} finished: 1 done in ")
 
 
 def test_a_study_that_runs_on_other_workers_is_checked_more_and_more_rarely(progress, make_study, queue, raw):
@@ -95,7 +116,7 @@ def test_a_study_that_runs_on_other_workers_is_checked_more_and_more_rarely(prog
         "FROM study s WHERE s.id = e.study AND s.name = %s",
         [worker, study.name],
     )
-    progress.note(study.name)
+    progress.note(study.name, 1)
     assert progress.pass_(3) == []
     told = without_other_queues(progress.pass_(3))
     assert told == [f"waiting: nothing to do on queue {queue}; {study.name} runs on other workers"]
@@ -142,7 +163,7 @@ def test_retries_paused_studies_and_other_queues_are_told_apart(client, make_stu
 
 
 def test_studies_of_other_names_and_deleted_ones_have_no_line(client, progress, caplog):
-    progress.note("' OR 1=1 --")
+    progress.note("' OR 1=1 --", 1)
     assert progress.pass_(70)[-1].startswith("waiting: nothing to do")
     progress.log_last()
 
@@ -152,7 +173,7 @@ def test_a_postgres_that_is_away_is_said_by_the_heartbeat_alone(progress, monkey
         raise DatabaseUnreachableError("here", "no answer")
 
     monkeypatch.setattr(Database, "begin", away)
-    progress.note("lenet")
+    progress.note("lenet", 1)
     assert progress.pass_(70) == []
 
 
@@ -160,7 +181,7 @@ def test_slow_counts_make_lines_rarer(progress, make_study, queue, monkeypatch):
     study = make_study().enqueue(parameters={"x": [1]}, queue=queue)
     monkeypatch.setattr(module.worker_progress, "progress", lambda *_: time.sleep(0.5) or [])
     progress.run(1)
-    progress.note(study.name)
+    progress.note(study.name, 1)
     began = time.monotonic()
     progress.pass_(61)
     assert progress._report_at - began >= 0.5 / 0.004
