@@ -1,6 +1,7 @@
 """Cancel and pause first ask running experiments to stop, then end them, without a charge."""
 
 import json
+import re
 import time
 
 import pytest
@@ -45,16 +46,27 @@ def running(study, queue, tmp_path, workers):
     return made
 
 
-def test_cancelled_experiments_end_even_if_they_resist(qexp, running, tmp_path):
+def lines_about(experiment, name, worker):
+    """The lines of a worker's log that name an experiment, without their times."""
+    found = re.findall(rf"^\S+ \S+ (.*\b{experiment}\b.*)$", worker.text(), re.MULTILINE)
+    return [line for line in found if name in line or "experiment" in line]
+
+
+def test_cancelled_experiments_end_even_if_they_resist(qexp, running, tmp_path, workers):
     done = qexp("cancel", running.name, "--reason", "wrong data")
     assert done.stdout.startswith("3 cancelled: ") and "3 were running; their workers stop them" in done.stderr
     assert {row["status"] for row in running.listed()} == {"cancelled"}
     eventually((tmp_path / "stubborn-left").exists, "the resisting one to get a signal")
     assert (tmp_path / "plain-left").read_text() == "AttemptLeft"
-    # Then their children are free again
+    # Then the log has one line about each, with its study
+    ids = [row["id"] for row in running.listed()]
+    eventually(lambda: all(lines_about(number, running.name, workers[0]) for number in ids), "lines about all")
+    # And their children are free again
     (tmp_path / "go").touch()
     assert qexp("requeue", running.name, "--status", "cancelled").returncode == 0
     assert running.wait() == 0
+    for number in ids:
+        assert lines_about(number, running.name, workers[0]) == [f"{running.name} #{number} cancelled"]
     for row in running.shown():
         assert [attempt["outcome"] for attempt in row["attempts"]] == ["cancelled", "done"]
         assert row["attempts"][0]["error_message"] == "wrong data"

@@ -1,5 +1,6 @@
 """What a worker prints: one line per event worth one, in a terminal and in a file."""
 
+import json
 import re
 import signal
 import sys
@@ -7,6 +8,8 @@ import sys
 import pytest
 from terminal import terminal
 from tests_support import eventually
+
+from qexp.model import duration
 
 STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")
 FAILS = """
@@ -70,6 +73,11 @@ def test_a_worker_says_what_it_is_and_how_a_study_goes(study, start_worker, queu
     first, second = await_line(worker, " failed: ")
     assert first.startswith(error) and re.search(r" m?s\); again in \d s$|; again now$", first)
     assert second.startswith(error) and second.endswith("s)")
+    # And the durations are those of the attempts
+    attempts = json.loads(qexp("show", number, "--format", "json").stdout)[0]["attempts"]
+    assert [re.search(r"\(([^()]+)\)", line)[1] for line in (first, second)] == [
+        duration(attempt["duration"]) for attempt in attempts
+    ]
     (end,) = await_line(worker, "finished")
     assert re.fullmatch(rf"{made.name} finished: 2 done, 1 failed in \S+ m?s; see 'qexp errors {made.name}'", end)
     assert await_line(worker, "^waiting: ")[-1].startswith(f"waiting: nothing to do on queue {own}")

@@ -302,7 +302,9 @@ def test_running_experiments_are_cancelled_with_their_attempt(narrow, raw, enque
     (shown, *_) = narrow.show(Selection(study))
     assert shown.experiment.reason == "wrong data"
     assert [(attempt.outcome, attempt.error_message) for attempt in shown.attempts] == [("cancelled", "wrong data")]
-    assert worker_rows.unwanted(raw, worker, [(claim.id, 1)]) == [worker_rows.UnwantedAttempt(claim.id, 1, own=False)]
+    assert worker_rows.unwanted(raw, worker, [(claim.id, 1)]) == [
+        worker_rows.UnwantedAttempt(claim.id, 1, False, claim.study, is_cancelled=True)
+    ]
     narrow.requeue(Selection(study, statuses=(Status.CANCELLED,)))
     assert claiming.claim(raw, claim.id, worker, 1).attempt == 2
     assert worker_rows.unwanted(raw, worker, [(claim.id, 2)]) == []

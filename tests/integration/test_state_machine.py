@@ -574,8 +574,9 @@ class Machine(RuleBasedStateMachine):
         row, worker = self.pick(pick), self.workers[worker]
         attempt = row.attempt - back
         own = row.runs_on(worker) and back == 0
-        expected = [] if own and row.study not in self.paused else [worker_rows.UnwantedAttempt(row.id, attempt, own)]
-        assert worker_rows.unwanted(self.raw, worker, [(row.id, attempt)]) == expected
+        expected = [] if own and row.study not in self.paused else [(row.id, attempt, own, row.status == "cancelled")]
+        found = worker_rows.unwanted(self.raw, worker, [(row.id, attempt)])
+        assert [(one.id, one.attempt, one.own, one.is_cancelled) for one in found] == expected
 
     # data of attempts
 

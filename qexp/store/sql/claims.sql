@@ -104,12 +104,16 @@ WITH given AS (
          g.imported, g.cpu_seconds, g.peak_memory, g.gpu_memory, g.energy_kwh
   FROM   ended e JOIN given g ON g.id = e.id
 )
-SELECT id, ARRAY(SELECT url FROM dropped d WHERE d.experiment = ended.id AND url IS NOT NULL) FROM ended;
+SELECT id, ARRAY(SELECT url FROM dropped d WHERE d.experiment = ended.id AND url IS NOT NULL),
+       extract(epoch FROM finished_at - started_at)::float8 FROM ended;
 
 -- recorded_before: return the attempts of a worker that already have this outcome. No row: none has.
 SELECT a.experiment FROM attempt a JOIN unnest(%(ids)s::bigint[], %(attempts)s::int[]) AS g (id, attempt)
        ON a.experiment = g.id AND a.number = g.attempt
 WHERE  a.experiment = ANY(%(ids)s::bigint[]) AND a.worker = %(worker)s AND a.outcome = %(outcome)s;
+
+-- states: return the studies and statuses of experiments. No row: they were deleted.
+SELECT e.id, s.name, e.status FROM experiment e JOIN study s ON s.id = e.study WHERE e.id = ANY (%(ids)s::bigint[]);
 
 -- kept_result: part of fail and depart: the result of an ended attempt, and the parts that it recorded before.
          CASE WHEN %(result)s::jsonb IS NULL THEN result ELSE coalesce(result, '{}') || %(result)s::jsonb END AS found,
@@ -214,7 +218,7 @@ WITH chosen AS (
          found, found_exact, %(cpu_seconds)s, %(peak_memory)s, %(gpu_memory)s, %(energy_kwh)s
   FROM   judged
 )
-SELECT id, study FROM judged ORDER BY id;
+SELECT id, study, extract(epoch FROM coalesce(%(now)s, now()) - started_at)::float8 FROM judged ORDER BY id;
 
 -- adopt: return the claims of a process that it does not know, because the answer was lost. No row: there are none.
 SELECT e.id, e.attempt, e.params, e.params_exact, e.fingerprint, e.worker_deaths, e.study, e.revision

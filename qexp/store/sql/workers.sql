@@ -14,7 +14,8 @@ RETURNING b.stopped_at IS NOT NULL, (SELECT site FROM leader), w.quarantine_reas
 
 -- unwanted: return the attempts of a worker's children that are no longer theirs, or whose study is paused.
 -- No row: there are none.
-SELECT post.id, post.attempt, e.status = 'running' AND e.worker = %(worker)s AND e.attempt = post.attempt
+SELECT post.id, post.attempt, e.status = 'running' AND e.worker = %(worker)s AND e.attempt = post.attempt,
+       s.name, e.status = 'cancelled'
 FROM   unnest(%(ids)s::bigint[], %(attempts)s::int[]) AS post (id, attempt)
 JOIN   experiment e ON e.id = post.id JOIN study s ON s.id = e.study
 WHERE  NOT (e.status = 'running' AND e.worker = %(worker)s AND e.attempt = post.attempt) OR s.paused_at IS NOT NULL;

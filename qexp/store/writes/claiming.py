@@ -96,6 +96,8 @@ class FinishedAttempt:
 
     urls: Sequence[str] = ()
     """Files of checkpoints that were dropped with its result; the caller deletes them."""
+    seconds: float | None = None
+    """How long it ran, by its row."""
     retry_in: float | None = None
     """Seconds until the next attempt is due, if this one failed; None: there is none."""
     was_known: bool = False
@@ -159,7 +161,7 @@ def finish_all(
         "clock": time.monotonic(),
         "now": now,
     }
-    return {row[0]: FinishedAttempt(row[1]) for row in raw.execute(SQL["finish"], values)}
+    return {row[0]: FinishedAttempt(row[1], row[2]) for row in raw.execute(SQL["finish"], values)}
 
 
 def finish(
@@ -176,12 +178,13 @@ def finish(
     *names* and *registered* are as in `encode_result`.
     """
     if outcome.departure is not None:
-        return FinishedAttempt() if _depart(raw, claim.worker, outcome.departure, outcome, claim, now) else None
+        departed = _depart(raw, claim.worker, outcome.departure, outcome, claim, now)
+        return FinishedAttempt(seconds=departed[0][2]) if departed else None
     if outcome.error is not None:
         fence = {"worker": claim.worker, "attempt": claim.attempt, "pid": None}
         values = {"ids": [claim.id], **fence, "worker_died": False}
         failed = _fail(raw, values, outcome.error, outcome, claim.source, now)
-        return FinishedAttempt(retry_in=failed[0].retry_in) if failed else None
+        return FinishedAttempt(seconds=failed[0].seconds, retry_in=failed[0].retry_in) if failed else None
     item = encode_result(claim, outcome, names=names, registered=registered)
     return finish_all(raw, claim.worker, [item], now).get(claim.id)
 
@@ -190,6 +193,11 @@ def recorded_before(raw: RawConnection, attempts: Mapping[int, int], worker: UUI
     """Return the experiments of {id: attempt} whose attempts have this outcome already: the answer was lost."""
     values = {"ids": list(attempts), "attempts": list(attempts.values()), "worker": worker, "outcome": outcome}
     return [row[0] for row in raw.execute(SQL["recorded_before"], values)]
+
+
+def states(raw: RawConnection, ids: Sequence[int]) -> dict[int, tuple[str, str]]:
+    """Return the study and status of each experiment; deleted ones have none."""
+    return {row[0]: (row[1], row[2]) for row in raw.execute(SQL["states"], {"ids": list(ids)})}
 
 
 @dataclass(frozen=True)
@@ -228,7 +236,7 @@ def release(
     raw: RawConnection, worker: UUID, ids: Sequence[int] | None = None, now: datetime | None = None
 ) -> list[tuple[int, int]]:
     """Give back all or some experiments that *worker* runs. Returns each with its study's id."""
-    return _depart(raw, worker, Departure("released"), Outcome(), now=now, ids=ids)
+    return [row[:2] for row in _depart(raw, worker, Departure("released"), Outcome(), now=now, ids=ids)]
 
 
 def give_back(raw: RawConnection, claim: Claim, now: datetime | None = None) -> bool:
@@ -262,7 +270,7 @@ def _depart(
     claim: Claim | None = None,
     now: datetime | None = None,
     ids: Sequence[int] | None = None,
-) -> list[tuple[int, int]]:
+) -> list[tuple[int, int, float]]:
     if claim is not None:
         ids = [claim.id]
     values = {
@@ -275,7 +283,7 @@ def _depart(
         "reason": departure.reason,
         **_found(outcome),
     }
-    return [(row[0], row[1]) for row in raw.execute(SQL["depart"], values)]
+    return [(row[0], row[1], row[2]) for row in raw.execute(SQL["depart"], values)]
 
 
 def _found(outcome: Outcome) -> dict[str, Any]:

@@ -68,6 +68,8 @@ class UnwantedAttempt:
     attempt: int
     own: bool
     """True: the worker still has it, but its study is paused. False: another worker has it, or it was cancelled."""
+    study: str
+    is_cancelled: bool
 
 
 def unwanted(raw: RawConnection, worker: UUID, attempts: Sequence[tuple[int, int]]) -> list[UnwantedAttempt]:

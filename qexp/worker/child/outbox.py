@@ -6,13 +6,13 @@ import contextlib
 import dataclasses
 import logging
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
 from qexp.errors import FilesError
 from qexp.file_storage import Files
-from qexp.model import Claim, Outcome
+from qexp.model import Claim, Outcome, Status
 from qexp.settings import Settings
 from qexp.store.connection import RawConnection
 from qexp.store.reconnecting import PATIENCE, REFUSALS, ReconnectingConnection
@@ -40,6 +40,8 @@ class RecordedOutcome(NamedTuple):
     outcome: Outcome
     retry_in: float | None = None
     """Seconds until the next attempt is due; None: there is none."""
+    seconds: float | None = None
+    """How long the attempt ran, by its row."""
     was_known: bool = False
     """Whether Postgres had it already: the answer was lost, or the main process has recorded it."""
 
@@ -64,11 +66,14 @@ class ResultOutbox:
     def record(self, claim: Claim, outcome: Outcome, patience: float = PATIENCE) -> RecordedOutcome | None:
         """Record and return an outcome, or an error if Postgres refuses it. Returns None if it came too late."""
         what = f"the outcome of experiment {claim.id}"
+        states: dict[int, tuple[str, str]] = {}
 
         def finish(raw: RawConnection) -> claiming.FinishedAttempt | None:
             ended = claiming.finish(raw, claim, outcome, names=self.names(claim), registered=self._registered)
             if ended is None and claiming.recorded_before(raw, {claim.id: claim.attempt}, claim.worker, outcome.name):
                 return claiming.FinishedAttempt(was_known=True)
+            if ended is None:
+                states.update(claiming.states(raw, [claim.id]))
             return ended
 
         with self._keeping([(claim, outcome)]) as waiting:
@@ -79,12 +84,12 @@ class ResultOutbox:
                 recorded = self._postgres.run(finish, what, patience, waiting)
         self.files.of(claim).unlink(missing_ok=True)  # another process may have left it
         if recorded is None:
-            log.warning("experiment %d: attempt %d came too late: its result is discarded", claim.id, claim.attempt)
+            _log_refused({claim.id: claim.attempt}, states)
             return None
         self._delete(recorded.urls)
         self._note_imports(outcome)
         self._add_names(claim.study_id, outcome.result or ())
-        return RecordedOutcome(outcome, recorded.retry_in, recorded.was_known)
+        return RecordedOutcome(outcome, recorded.retry_in, recorded.seconds, recorded.was_known)
 
     def encode(self, claim: Claim, outcome: Outcome, began: float, ended: float) -> UnrecordedResult:
         """Return a result in the form that `record_together` accepts; *began* and *ended* are of time.monotonic."""
@@ -127,10 +132,13 @@ class ResultOutbox:
         experiment belongs to another attempt by now.
         """
 
+        states: dict[int, tuple[str, str]] = {}
+
         def finish(raw: RawConnection) -> dict[int, claiming.FinishedAttempt]:
             ended = claiming.finish_all(raw, worker, items)
             if missing := {item.id: item.attempt for item in items if item.id not in ended}:
                 ended |= dict.fromkeys(claiming.recorded_before(raw, missing, worker), claiming.FinishedAttempt())
+                states.update(claiming.states(raw, [number for number in missing if number not in ended]))
             return ended
 
         ended = self._postgres.run(finish, f"the outcomes of {len(items)} experiments", patience, waiting)
@@ -138,8 +146,7 @@ class ResultOutbox:
             if item.id in ended:
                 self._delete(ended[item.id].urls)
                 self._add_names(item.study, item.names)
-            else:
-                log.warning("experiment %d: an attempt came too late: its result is discarded", item.id)
+        _log_refused({item.id: item.attempt for item in items if item.id not in ended}, states)
         return ended
 
     def drain(self, patience: float = 0.0, died: Callable[[ChildDeath], None] | None = None) -> None:
@@ -224,3 +231,13 @@ def name_results(raw: RawConnection, study: int, names: Sequence[str]) -> list[s
         return claiming.result_names(raw, study)
     views.refresh(raw, study)
     return all_names
+
+
+def _log_refused(attempts: Mapping[int, int], states: Mapping[int, tuple[str, str]]) -> None:
+    """Log why Postgres refused the outcomes of attempts: a person cancelled them, or others came first."""
+    for number, attempt in attempts.items():
+        study, status = states.get(number, ("experiment", ""))
+        if status == Status.CANCELLED:
+            log.info("%s #%d cancelled", study, number)
+        else:
+            log.warning("%s #%d: attempt %d came too late: its result is discarded", study, number, attempt)

@@ -97,13 +97,14 @@ class ResultBatcher:
     def record_now(
         self, claim: Claim, outcome: Outcome, patience: float = PATIENCE, seconds: float | None = None
     ) -> None:
-        """Record one outcome without a batch, and log it; its attempt took some *seconds*."""
+        """Record one outcome without a batch, and log it. Its row says how long it ran, or *seconds* if unknown."""
         self._held.move_to_outbox(claim)
         recorded = self._outbox.record(claim, outcome, patience)
         self._held.confirm(claim)
         if recorded is None:
             return
         outcome = recorded.outcome
+        seconds = seconds if recorded.seconds is None else recorded.seconds
         self._log_long(claim, outcome, seconds)
         if outcome.departure is not None:
             if not recorded.was_known:
@@ -135,7 +136,8 @@ class ResultBatcher:
             self._held.drop_results(len(items))
             for claim, recorded in refused:
                 if recorded is not None and recorded.outcome.error is not None:
-                    AttemptLine.of(claim.study, claim.id, recorded.outcome.error, None, recorded.retry_in).log(log)
+                    error = recorded.outcome.error
+                    AttemptLine.of(claim.study, claim.id, error, recorded.seconds, recorded.retry_in).log(log)
 
     def _flush_and_claim(self) -> None:
         """Record and claim while a function runs, so that no experiment waits for the commit of the one before."""

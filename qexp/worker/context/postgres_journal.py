@@ -256,7 +256,7 @@ class PostgresJournal:
         with raw.transaction():
             if not journal.is_current(raw, self.writer):
                 self.over = True
-                log.warning("experiment %d: attempt %d is over", self.writer.id, self.writer.attempt)
+                log.debug("experiment %d: attempt %d is over", self.writer.id, self.writer.attempt)
                 return
             for name, points in self._batch.points.items():
                 journal.add_points(raw, self.writer, name, points)

@@ -87,12 +87,17 @@ class Reconciler:
                 continue
             asked = self._asked.setdefault(key, time.monotonic())
             if time.monotonic() - asked < grace:
-                log.info("experiment %d: attempt %d is told to stop", *key)
+                log.debug("experiment %d: attempt %d is told to stop", *key)  # its end has a line
                 send_request(self.slots, slot, entry, ChildRequest.STOP)
             elif entry.process != os.getpid():
-                if unwanted[key].own:
+                found = unwanted[key]
+                if found.own:
                     claiming.release(raw, self.worker, [entry.experiment])
-                log.warning("experiment %d: attempt %d is killed", *key)
+                    log.warning("%s #%d is given back: it did not stop, and is killed", found.study, found.id)
+                elif not found.is_cancelled:
+                    log.warning("%s #%d: attempt %d did not stop, and is killed", found.study, *key)
+                elif entry.process == entry.pid:  # otherwise the child logs it
+                    log.info("%s #%d cancelled", found.study, found.id)
                 kill_tree(entry.process, entry.process_born)
 
 
