@@ -33,8 +33,10 @@ def copy(records: Records, found: Sequence[Artifact], output: str | None, overwr
     if len(found) > 1 and output is not None and (output == "-" or not _is_folder(output)):
         raise click.UsageError(
             f"-o {output}: found {counted(len(found), 'experiment')} with an artifact {found[0].name!r}, expected one; "
-            f"a folder takes all of them: -o {output.rstrip('-') or 'artifacts'}/"
+            f"a folder takes all of them: -o {_folder_for(output)}/"
         )
+    if output is not None and output != "-" and _is_folder(output) and Path(output).is_file():
+        raise click.UsageError(f"-o {output}: found a file, expected a folder: -o {_folder_for(output)}/")
     if output == "-":
         sys.stdout.buffer.write(records.content(found[0]))
         return
@@ -53,6 +55,12 @@ def copy(records: Records, found: Sequence[Artifact], output: str | None, overwr
 
 def _is_folder(output: str) -> bool:
     return output.endswith(("/", os.sep)) or Path(output).is_dir()
+
+
+def _folder_for(output: str) -> str:
+    """Return a name for a folder that resembles *output* and that no file has."""
+    name = "" if output == "-" else str(Path(output).with_suffix(""))
+    return "artifacts" if not name or Path(name).is_file() else name
 
 
 def _target(item: Artifact, output: str | None) -> Path:

@@ -47,6 +47,11 @@ def test_artifacts_of_several_experiments_are_copied_into_a_folder(study, qexp, 
     # a file takes one experiment only
     refusal = "found 2 experiments with an artifact 'model.bin', expected one; a folder takes all of them: -o model/"
     assert refusal in copied("--get", "model.bin", "-o", "model", status=2)
+    (tmp_path / "all.bin").write_text("mine")
+    assert "a folder takes all of them: -o all/" in copied("--get", "model.bin", "-o", "all.bin", status=2)
+    assert "found a file, expected a folder: -o all/" in copied("--get", "model.bin", "-o", "all.bin/", status=2)
+    (tmp_path / "all").write_text("mine")
+    assert "a folder takes all of them: -o artifacts/" in copied("--get", "model.bin", "-o", "all", status=2)
     assert "they have model.bin, plots/curve.txt" in copied("--get", "modle.bin", status=2)
     assert "-o needs --get NAME" in copied("-o", "models", status=2)
     done = qexp("artifacts", one, "--get", "model.bin", "-o", "one.bin")
