@@ -12,8 +12,9 @@ from qexp.analysis.column_fitting import TableColumn
 from qexp.cli.artifact_copies import copy
 from qexp.cli.options import EXPERIMENT, WholeNumber, data_file_option, format_option, selection_options
 from qexp.cli.output import console, print_csv, say, show_json, table
+from qexp.cli.short_stacks import ShortStacks
 from qexp.cli.terminal_writer import Stream, echo, exact
-from qexp.model import value_text
+from qexp.model import counted, value_text
 from qexp.truncation import listed as some
 from qexp.units import size_text
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from qexp.client import Records
-    from qexp.store.reads.records import Artifact, CodeSnapshot
+    from qexp.store.reads.records import Artifact, CodeOrigin, CodeSnapshot
     from qexp.store.selection.selectors import Selection
 
 _NAMED = 8
@@ -42,6 +43,8 @@ def logs_(experiment: int, attempt: int | None, follow: bool) -> None:
     """
     Print the output of an experiment, also of its child processes and C code.
 
+    Of the stack of a process that a signal ended, the frames of qexp are left out.
+
     \b
       qexp logs 17 -f
       qexp logs 17 --attempt 1
@@ -49,16 +52,23 @@ def logs_(experiment: int, attempt: int | None, follow: bool) -> None:
     from qexp.client import Client, Records
 
     records = Records(Client(keeps=follow))
-    end = 0
+    end, stacks = 0, ShortStacks()
     with Stream() as stream:
         while True:
             printed = records.output(experiment, attempt, end)
             attempt = printed.attempt
             text, end = printed.text(end)
-            stream.write(text)
+            stream.write(stacks.write(text))
             if not (follow and printed.running):
+                stream.write(stacks.end())
                 break
             time.sleep(0.5)
+    if stacks.left_out:
+        frames = f"{counted(stacks.left_out, 'frame')} of qexp left out"
+        say(f"({frames}; 'qexp show {experiment} --format json' has all)")
+    if stream.overwritten and not follow:
+        states = counted(stream.overwritten, "state")
+        say(f"({states} of lines overwritten by \\r; 'qexp logs {experiment} | cat' shows all)")
     if not end:
         say(f"attempt {attempt} of experiment {experiment} has no output")
     elif printed.running:
@@ -222,7 +232,7 @@ def _artifacts(found: list[Artifact]) -> object:
 @attempt_option
 @click.option("--file", "name", metavar="NAME", help="Show this file instead of the one with the function.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Unpack the whole snapshot into this new folder.")
-@click.option("--diff", is_flag=True, help="Show how the code differed from the commit in git.")
+@click.option("--diff", is_flag=True, help="Show how the code differed from its commit in git.")
 @click.option("--packages", is_flag=True, help="Show the packages installed at enqueue, as requirements for pip.")
 def source_(
     experiment: int, attempt: int | None, name: str | None, output: Path | None, diff: bool, packages: bool
@@ -241,7 +251,10 @@ def source_(
     if diff or packages:
         origin = Records().origin(experiment, attempt)
         lines = [f"{name}=={version}\n" for name, version in origin.packages.items()]
-        exact("".join(lines) if packages else origin.git_diff or "")
+        if text := "".join(lines) if packages else origin.git_diff:
+            exact(text)
+        elif diff:
+            say(_without_diff(experiment, origin))
         return
     snapshot, function = Records().source(experiment, attempt)
     if output is not None:
@@ -254,6 +267,13 @@ def source_(
     others = ", ".join(other for other in snapshot.files if other != name)
     say(f"{name} of snapshot {snapshot.digest[:12]}" + f"; --file shows others: {others}" * bool(others))
     exact(contents(snapshot.archive, name))
+
+
+def _without_diff(experiment: int, origin: CodeOrigin) -> str:
+    """Say why there is no difference to show."""
+    if origin.git_diff is None:
+        return f"its code was in no git repository; 'qexp source {experiment}' prints the code"
+    return f"its code was that of commit {(origin.git_commit or '')[:10]}"
 
 
 def _file_of(function: str, snapshot: CodeSnapshot) -> str:

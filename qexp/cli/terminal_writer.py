@@ -26,6 +26,7 @@ _RESET = "\x1b[0m"
 _CONTROL = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 _SPECIAL = re.compile(rf"(?P<colour>{_COLOUR})|(?P<returns>\r+\n?)|{_CONTROL}")
 
+_OVERWRITTEN = re.compile(r"[^\r\n]\r+(?![\r\n])")
 _UNESCAPED = re.compile(r"[\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """Characters that control a terminal and that JSON does not escape."""
 
@@ -116,6 +117,9 @@ class Stream:
     """
 
     def __init__(self) -> None:
+        self.overwritten = 0
+        """The states of lines that a terminal shows no more."""
+        self._in_line = False
         self._screen = sys.stdout.isatty()
         self._colours: Colours = "kept" if self._screen else "removed"
         self._rest = ""
@@ -126,7 +130,14 @@ class Stream:
         begun = _BEGUN.search(text)
         end = begun.start() if begun else len(text.rstrip("\r"))
         self._rest = text[end:]
+        if self._screen:
+            self._count(text[:end])
         click.echo(visible(text[:end], self._colours, "\r" if self._screen else "\n"), nl=False)
+
+    def _count(self, text: str) -> None:
+        """Count the states of lines that the text overwrites."""
+        self.overwritten += len(_OVERWRITTEN.findall(f"{'.' * self._in_line}{text}"))
+        self._in_line = text[-1] not in "\r\n" if text else self._in_line
 
     def __enter__(self) -> Self:
         return self

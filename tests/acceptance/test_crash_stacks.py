@@ -96,6 +96,16 @@ def test_a_fork_that_dies_leaves_its_stack_in_the_output_only(study, qexp):
     assert "Fatal Python error: Segmentation fault" in qexp("logs", made.listed()[0]["id"]).stdout
 
 
+def test_logs_show_the_frames_of_the_user_only(study, qexp):
+    made = study(CRASHES, {"kind": ["read"]})
+    ended(made)
+    number = made.listed()[0]["id"]
+    shown = qexp("logs", number)
+    assert '  File "experiment.py", line 5 in read\n  File "experiment.py", line 12 in f\n' in shown.stdout
+    assert not any(word in shown.stdout for word in ("celery", "billiard", "/qexp/", "Extension modules"))
+    assert f"frames of qexp left out; 'qexp show {number} --format json' has all)" in shown.stderr
+
+
 def test_a_process_of_its_own_leaves_its_stack_too(study):
     found = ended(study(CRASHES, {"kind": ["read", "kill"]}, isolation="process"))
     assert names(found["read"]) == ["read", "f"]

@@ -80,7 +80,7 @@ def test_colours_and_progress_bars_reach_a_terminal_in_output_only(ended):
     shown = on_a_terminal(ended.folder, "logs", one)
     assert "\x1b[31mred\x1b[0m \\x1b]0;owned\\x07\\x1b[2J\\x9b6n\\u202e\n" in shown
     assert "10%\r100%\nend\n" in shown
-    assert shown.endswith("\x1b[0m")
+    assert shown.endswith(f"\x1b[0m(1 state of lines overwritten by \\r; 'qexp logs {one} | cat' shows all)\n")
     shown = on_a_terminal(ended.folder, "show", one)
     assert "\\x1b[31mmessage\\x1b[0m \\x1b]0;owned\\x07" in shown
 

@@ -65,5 +65,23 @@ def test_the_pieces_of_output_do_not_change_the_text(text, data):
     assert printed([text[:cut], text[cut:]]) == printed([text])
 
 
+@pytest.mark.parametrize(
+    ("pieces", "number"),
+    [
+        (["a\nb\r\nc\r\r\n"], 0),
+        (["\r 1%\r 2%\r\r 3%\nend\n"], 2),
+        (["lost\r", "", "shown\n"], 1),
+        (["lost", "\r", "shown"], 1),
+        (["kept\r"], 0),
+    ],
+)
+def test_the_states_of_lines_that_a_terminal_overwrites_are_counted(monkeypatch, pieces, number):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    with Stream() as stream:
+        for piece in pieces:
+            stream.write(piece)
+    assert stream.overwritten == number
+
+
 def test_a_long_row_of_carriage_returns_takes_no_longer_than_other_text():
     assert visible("\r" * 1_000_000 + "x", returns="\n") == "\nx"

@@ -68,11 +68,11 @@ def _last_stack(output: Path) -> str:
             _, head, stack = file.read().rpartition(_HEAD)
     except OSError:
         return ""
-    return "\n".join(_of_stack((head + stack).decode(errors="replace").splitlines())).rstrip() if head else ""
+    return "\n".join(stack_lines((head + stack).decode(errors="replace").splitlines())).rstrip() if head else ""
 
 
-def _of_stack(lines: list[str]) -> Iterator[str]:
-    """Yield the lines of a stack, up to the first line that another process or thread has printed."""
+def stack_lines(lines: list[str]) -> Iterator[str]:
+    """Yield those of an output's lines that belong to the stack at its beginning."""
     for number, line in enumerate(lines):
         known = not line or _THREAD.match(line) or _FRAME.match(line) or _OTHER.match(line)
         if number and not (known or line.startswith(("Python runtime state:", "Extension modules:"))):
