@@ -10,7 +10,7 @@ import click
 from qexp.cli.enqueue import unarchived
 from qexp.cli.nothing_changed import say_why
 from qexp.cli.options import format_option, is_one_name, selection_options, split_names, yes_option
-from qexp.cli.output import confirm, say, show_json
+from qexp.cli.output import confirm, say, show_json, wrapped
 from qexp.cli.terminal_writer import echo
 from qexp.errors import SelectorError
 from qexp.model import CLOSED, OPEN, Status, compact
@@ -37,6 +37,7 @@ def requeue_(selection: Selection, fresh: bool, yes: bool, form: str) -> None:
     """
     from qexp.cli.enqueue import say_code
     from qexp.client import Client
+    from qexp.client.explain import start_worker
     from qexp.store.selection.selectors import require_narrow
 
     require_narrow(selection)
@@ -56,6 +57,8 @@ def requeue_(selection: Selection, fresh: bool, yes: bool, form: str) -> None:
         say_why(client, selection, CLOSED, "requeued")
     elif done.note:
         say(done.note)
+    for queue in done.unserved_queues:
+        say(wrapped(f"no worker takes them; start one with '{start_worker(queue)}', or run their grid with 'qexp run'"))
 
 
 @click.command()

@@ -11,7 +11,7 @@ from qexp.client.study_definition import RenewedCode, renew, renewal
 from qexp.file_storage import Files
 from qexp.queueing import broker
 from qexp.store.connection import Connection
-from qexp.store.reads import study_rows
+from qexp.store.reads import study_rows, workers
 from qexp.store.selection import selectors
 from qexp.store.selection.selectors import Selection
 from qexp.store.writes import archiving, control
@@ -30,6 +30,8 @@ class Requeued:
     """Studies that were archived and are no longer."""
     code: Sequence[RenewedCode] = ()
     """The studies whose code had changed since their previous revision."""
+    unserved_queues: Sequence[str] = ()
+    """The queues of these experiments that no live worker takes."""
 
     @property
     def note(self) -> str:
@@ -55,7 +57,9 @@ def requeue(client: Client, selection: Selection, fresh: bool) -> Requeued:
     done, unarchived, code = client.change(change)
     with closing(client.publisher) as publisher:
         publisher.publish_studies(done.studies)
+    with client.begin() as connection:
+        unserved = workers.unserved_queues(connection, done.studies, client.settings.lease)
     client.renew_views()
     for url in done.urls:
         Files(client.settings.artifacts_root).delete(url)
-    return Requeued(done.ids, done.still_open, unarchived, code)
+    return Requeued(done.ids, done.still_open, unarchived, code, unserved)

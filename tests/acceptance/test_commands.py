@@ -123,6 +123,8 @@ def test_an_enqueue_says_whether_workers_take_its_experiments(qexp, study, start
     start_worker("-Q", queue, "-c", "1").await_ready()
     said = qexp("enqueue", "grid.yaml", "--set", "x=1,2,3").stderr
     assert "1 queued; 1 worker takes it, watch it with" in said
+    made.wait()
+    assert "no worker" not in qexp("requeue", made.name, "--status", "done").stderr
     # When the study is paused, then it is named as the reason
     qexp("pause", made.name)
     said = qexp("enqueue", "grid.yaml", "--set", "x=1,2,3,4").stderr

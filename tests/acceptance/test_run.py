@@ -246,7 +246,9 @@ def test_a_run_names_the_command_that_runs_earlier_failures_again(grid, qexp, st
     assert f"1 experiment is no longer in the grid; 'qexp list {study} --current' leaves it out" in said
     # And this command does so
     first, second = command.split(" && ")
-    assert qexp(*first.split()[1:]).returncode == 0
+    requeued = qexp(*first.split()[1:])
+    assert requeued.returncode == 0
+    assert "no worker takes them; start one with 'celery -A qexp worker -Q" in requeued.stderr
     done = qexp(*second.split()[1:])
     assert done.returncode == 0, done.stderr
     assert "failed before" not in done.stderr

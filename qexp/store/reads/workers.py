@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -79,6 +79,14 @@ def number_of(connection: Connection, study: int, lease: float) -> int:
     """Return how many live workers take the experiments of a study."""
     query = select(func.count()).where(tables.study.c.id == study, live(lease), serves())
     return int(connection.execute(query).scalar_one())
+
+
+def unserved_queues(connection: Connection, studies: Sequence[int], lease: float) -> list[str]:
+    """Return the queues of those studies that no live worker takes, without paused studies."""
+    study = tables.study.c
+    heard = exists(tables.worker.c.id).where(live(lease), serves())
+    query = select(study.queue).distinct().where(study.id.in_(studies), study.paused_at.is_(None), ~heard)
+    return list(connection.execute(query.order_by(study.queue)).scalars())
 
 
 @dataclass(frozen=True)
