@@ -153,9 +153,9 @@ def qexp() -> None:
     """
     From one Python function and a grid.yaml to ten thousand experiments.
 
-    Begin with 'qexp init', then 'qexp run grid.yaml'. Every command that takes experiments takes names of studies,
-    patterns such as 'lenet*', ids such as 17,19-23, --status, --failed, --error, --orphaned, --current, --stale,
-    --where, --since and --host.
+    Begin with 'qexp init', then 'qexp run grid.yaml'. Every command that takes several experiments takes names of
+    studies, patterns such as 'lenet*', ids such as 17,19-23, --status, --failed, --error, --orphaned, --current,
+    --stale, --where, --since and --host. The commands explain, logs, source and debug take the id of one experiment.
     """
 
 
@@ -181,13 +181,13 @@ def _status(arguments: Sequence[str] | None) -> int:
         status = qexp.main(arguments, prog_name="qexp", standalone_mode=False)
         out().flush()
     except QexpError as error:
-        echo(f"qexp: {error}", err=True)
+        _say_error(str(error))
         return error.exit_status
     except click.UsageError as error:
         _usage(error)
         return error.exit_code
     except click.ClickException as error:
-        echo(f"qexp: {error.format_message()}", err=True)
+        _say_error(error.format_message())
         return 2
     except (click.Abort, KeyboardInterrupt):
         echo("qexp: interrupted", err=True)
@@ -196,7 +196,7 @@ def _status(arguments: Sequence[str] | None) -> int:
         if error.errno == errno.EPIPE:  # the reader of the output, such as `head`, has closed the pipe
             os.dup2(os.open(os.devnull, os.O_WRONLY), out().fileno())
             return 0
-        echo(f"qexp: {error.filename or 'the output'}: {(error.strerror or str(error)).lower()}", err=True)
+        _say_error(f"{error.filename or 'the output'}: {(error.strerror or str(error)).lower()}")
         return 2
     return status if isinstance(status, int) else 0
 
@@ -207,4 +207,14 @@ def _usage(error: click.UsageError) -> None:
         return
     where = f"; see '{error.ctx.command_path} --help'" if error.ctx is not None else ""
     message = error.format_message().rstrip(".")
-    echo(f"qexp: {message[0].lower() + message[1:]}{where}", err=True)
+    _say_error(f"{message[0].lower() + message[1:]}{where}")
+
+
+def _say_error(text: str) -> None:
+    """Print an error to stderr, on a terminal in lines that fit."""
+    text = f"qexp: {text}"
+    if sys.stderr.isatty():
+        from qexp.cli.message_lines import message_lines
+
+        text = message_lines(text, os.get_terminal_size(sys.stderr.fileno()).columns)
+    echo(text, err=True)

@@ -37,6 +37,11 @@ def _study_name(value: str) -> str:
     return value
 
 
+def _no_number(value: Any) -> Any:
+    """Refuse a number as the name of a study, with a name that is like it."""
+    return _study_name(str(value)) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
 _LONGEST_NAME = 200
 
 
@@ -197,7 +202,12 @@ Source = Annotated[
 class GridFile(_Section):
     """A grid: the parameter sets of a study and how to run them."""
 
-    study: Annotated[str, AfterValidator(_study_name), Field(description="the study's name; default: the file's stem")]
+    study: Annotated[
+        str,
+        BeforeValidator(_no_number),
+        AfterValidator(_study_name),
+        Field(description="the study's name; default: the file's stem"),
+    ]
     function: Annotated[str, AfterValidator(_function_name), Field(description="module:name of the function")]
     folder: str | None = Field(
         None, description="the folder that holds the code, relative to this file; default: the one of this file"

@@ -361,3 +361,8 @@ def test_two_mappings_that_differ_only_in_their_order_are_refused_with_advice(lo
         load(body("parameters: {steps: [{b: 1, a: 2}, {a: 2, b: 1}]}\n"))
     with pytest.raises(GridError, match=r"'kind' has the value print twice$"):
         load(body("parameters: {kind: [print, len, print]}\n"))
+
+
+def test_a_number_as_the_name_of_a_study_gets_a_similar_name(load):
+    with pytest.raises(GridError, match=r"found 17, expected a lower-case letter.* \(did you mean 'study_17'\?\)"):
+        load("study: 17\nfunction: a:f\nparameters: {x: [1]}\n")
