@@ -17,6 +17,7 @@ from qexp.store.schema.value_columns import FACTS, MORE_FACTS, Column, columns, 
 from qexp.truncation import MAX_LINE, single_line
 
 _NUMBERS = frozenset({"id", "attempt", "revision", "duration", "last_attempt"})
+_PROGRESS = "progress"
 _LEAST = 24
 """The fewest characters of a cut error, study or progress."""
 
@@ -39,7 +40,7 @@ class ExperimentCells:
             ("study",) if with_study else (),
         )
         self.columns: Mapping[str, Column] = {column.label: column for column in found}
-        facts = dict.fromkeys(["id", *FACTS, *MORE_FACTS], "fact")
+        facts = dict.fromkeys(["id", *FACTS, *MORE_FACTS, _PROGRESS], "fact")
         self.sources: Mapping[str, str] = {**facts, **{label: c.source for label, c in self.columns.items()}}
         """The source of each column: `params`, `result` or `fact`."""
 
@@ -47,6 +48,8 @@ class ExperimentCells:
         """Return the value of a column in each experiment, or ABSENT."""
         if (column := self.columns.get(label)) is not None:
             return [column.of(view.params if column.source == "params" else view.result) for view in self.views]
+        if label == _PROGRESS:
+            return [self._progress(view) or ABSENT for view in self.views]
         if label in self.sources:
             return [getattr(view, label) for view in self.views]
         return [ABSENT] * len(self.views)
@@ -64,13 +67,17 @@ class ExperimentCells:
         """Return a column of the table."""
         if label in self.columns or label not in self.sources:
             return _of_values(label, self.values(label), rank, self.sources.get(label) == "params")
+        if label == _PROGRESS:
+            return self.progress(rank)
         cells = [self._fact(view, label) for view in self.views]
         return TableColumn(label, cells, rank, label in _NUMBERS, label in ("error", "host", "study"), _LEAST)
 
     def progress(self, rank: float) -> TableColumn:
         """Return the column with the progress of those that run."""
-        cells = [running.progress if (running := self.running.get(view.id)) else "" for view in self.views]
-        return TableColumn("progress", cells, rank, cut=True, least=_LEAST)
+        return TableColumn(_PROGRESS, [self._progress(view) for view in self.views], rank, cut=True, least=_LEAST)
+
+    def _progress(self, view: ExperimentView) -> str:
+        return running.progress if (running := self.running.get(view.id)) else ""
 
     def _fact(self, view: ExperimentView, label: str) -> str | StyledText:
         value = getattr(view, label)

@@ -163,7 +163,9 @@ def worker(start_worker, queue):
 
 
 @WIDTHS
-def test_running_experiments_show_their_time_steps_and_newest_metrics(study, worker, five_digits, tmp_path, columns):
+def test_running_experiments_show_their_time_steps_and_newest_metrics(
+    study, qexp, worker, five_digits, tmp_path, columns
+):
     # Given an experiment that waits in its 13th epoch
     made = study(TRAINING.replace("FOLDER", repr(str(tmp_path))), {"lr": [0.1, 0.01], "epochs": 20})
     made.enqueue()
@@ -180,6 +182,10 @@ def test_running_experiments_show_their_time_steps_and_newest_metrics(study, wor
     shown = terminal("qexp", "list", made.name, "--limit", 5, columns=columns)
     ids = {str(row["id"]): f"#{number}" for number, row in enumerate(made.listed(), 1)}
     shown.matches("list_running", {made.name: "study", **ids})
+    chosen = terminal("qexp", "list", made.name, "--columns", "lr,progress", columns=columns).text.splitlines()
+    assert [line.split() for line in chosen if "12/20" in line] == [["0.1", *one["progress"].split()]]
+    rows = json.loads(qexp("list", made.name, "--columns", "progress", "--format", "json").stdout)
+    assert rows == [{"progress": one["progress"]}, {"progress": None}]
     number = next(iter(ids))
     assert " so far: epoch 12/20, acc 0.12, loss 0.07692" in terminal("qexp", "show", number, columns=columns).text
     # When it is done, then it has no progress

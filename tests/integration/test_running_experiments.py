@@ -36,10 +36,21 @@ def test_each_series_has_its_last_step_and_the_newest_are_first(client, raw, mad
         ("loss", 1999, 1 / 2000),
         ("epoch time", 3, 1.5),
     ]
-    assert found[one.id].progress == "acc 0.9995, loss 0.0005"
+    assert found[one.id].progress == "step 1999, acc 0.9995, loss 0.0005"
     assert len(found[two.id].metrics) == running_experiments.MOST_SERIES
-    assert found[two.id].progress == "m00 nan, m01 nan, m02 nan"
+    assert found[two.id].progress == "step -1, m00 nan, m01 nan, m02 nan"
     assert 0 <= found[one.id].elapsed < 3600
+
+
+def test_a_loop_without_a_name_says_that_its_steps_are_saved(client, raw, made):
+    made.start("x = 1")
+    (id_,) = made.ids("x = 1")
+    fence = AttemptFence(id_, 1, made.worker)
+    save(raw, fence, "loop", done=60, total=400)
+    journal.add_points(raw, fence, "loss", [Point(59, 0.5, 1e9)])
+    assert Records(client).running([id_])[id_].progress == "saved 60/400, loss 0.5"
+    journal.add_points(raw, fence, "loss", [Point(96, 0.3, 2e9)])
+    assert Records(client).running([id_])[id_].progress == "saved 60/400, step 96, loss 0.3"
 
 
 def test_steps_are_those_of_the_last_checkpoint_and_an_earlier_attempt_counts(client, raw, made):
@@ -54,7 +65,7 @@ def test_steps_are_those_of_the_last_checkpoint_and_an_earlier_attempt_counts(cl
     save(raw, first, "stream", done=300, total=None)
     journal.add_points(raw, first, "loss", [Point(1, 0.5, 1e9)])
     shown = Records(client).running([id_])[id_]
-    assert shown.progress == "stream 300, epoch 12/20, warm-up 5/5, loss 0.5"
+    assert shown.progress == "stream 300, epoch 12/20, warm-up 5/5, step 1, loss 0.5"
     # When the next attempt continues
     raw.execute("update experiment set status = 'queued', worker = null where id = %s", [id_])
     claiming.claim(raw, id_, made.worker, 1)

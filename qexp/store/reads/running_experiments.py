@@ -16,6 +16,8 @@ from qexp.store.schema.expressions import among, seconds
 
 T = TypeVar("T")
 
+_UNNAMED = "loop"
+"""The default name of `Context.resumable`."""
 _SHOWN = 3
 """The most metrics in a line."""
 MOST_SERIES = 50
@@ -32,6 +34,12 @@ class LoopProgress:
     """None if the loop's items have no length."""
     at: datetime
     """When the checkpoint was saved; the loop may be further by now."""
+
+    @property
+    def text(self) -> str:
+        """The finished steps, such as `epoch 12/20`; a loop without a name of its own is `saved`."""
+        name = "saved" if self.name == _UNNAMED else self.name
+        return f"{name} {self.done}{'' if self.total is None else f'/{self.total}'}"
 
 
 @dataclass(frozen=True)
@@ -56,10 +64,20 @@ class RunningExperiment:
 
     @property
     def progress(self) -> str:
-        """The loops and the metrics of the newest step on a line, such as `epoch 12/20, loss 0.31`."""
-        loops = [f"{one.name} {one.done}{'' if one.total is None else f'/{one.total}'}" for one in self.loops]
+        """
+        The loops and the metrics of the newest step on a line, such as `epoch 12/20, loss 0.31`.
+
+        Metrics of another step than the last checkpoint's have it beside them: `saved 60/400, step 96, loss 0.31`.
+        """
         newest = [one for one in self.metrics if one.step == self.metrics[0].step]
-        return ", ".join([*loops, *(f"{one.name} {one.value:.4g}" for one in newest[:_SHOWN])])
+        steps = {one.step for one in newest} - {step for loop in self.loops for step in (loop.done - 1, loop.done)}
+        return ", ".join(
+            [
+                *(loop.text for loop in self.loops),
+                *(f"step {step}" for step in steps),
+                *(f"{one.name} {one.value:.4g}" for one in newest[:_SHOWN]),
+            ]
+        )
 
 
 def running(connection: Connection, experiments: Iterable[int]) -> dict[int, RunningExperiment]:
