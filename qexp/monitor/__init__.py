@@ -30,6 +30,7 @@ def install(app: Celery, hosts: Collection[str] = ()) -> None:
             except MonitorError as error:
                 print(f"qexp: {error}", file=sys.stderr)  # noqa: T201 - the user of Celery's command line reads it
                 raise SystemExit(error.exit_status) from error
+            flower_internals.leave_out_unanswered()
             access_control.guard(flower_internals.flower_class(), options, hosts)
             if options.format_task is None:
                 options.format_task = as_experiment

@@ -45,3 +45,8 @@ def announce(flower: Any, started: Callable[[bool, int | None], None]) -> None:
 
     flower.start_http_server = announced
     logging.getLogger("flower.command").addFilter(lambda record: not str(record.msg).startswith("Visit me"))
+
+
+def leave_out_unanswered() -> None:
+    """Leave out Flower's line for each question that no worker answers: without a worker, that is no fault."""
+    logging.getLogger("flower.inspector").addFilter(lambda record: record.msg != "Inspect method %s failed")

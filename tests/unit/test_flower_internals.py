@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from flower import command
 from flower.app import Flower
+from flower.inspector import Inspector
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 from tornado.web import Application, RequestHandler
 
@@ -52,6 +53,17 @@ def test_start_http_server_announces_the_monitor_once_it_listens(flower):
     ((encrypted, port),) = told
     assert not encrypted
     assert port > 0
+
+
+def test_flower_inspector_logs_no_question_that_no_worker_answers(caplog):
+    answers = SimpleNamespace(stats=lambda: None)
+    asked = Inspector(None, SimpleNamespace(control=SimpleNamespace(inspect=lambda **_: answers)), 1)
+    asked._inspect("stats", None)
+    assert [record.getMessage() for record in caplog.records] == ["Inspect method stats failed"]
+    caplog.clear()
+    internals.leave_out_unanswered()
+    asked._inspect("stats", None)
+    assert caplog.records == []
 
 
 def _request(path):
