@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from qexp.analysis.column_fitting import end_cut, middle_cut
 from qexp.cli.enqueue import say_code, warn
 from qexp.cli.output import show_json, wrapped
 from qexp.cli.terminal_writer import echo, printable
 from qexp.errors import DatabaseTablesError, ServiceError
 from qexp.model import Json, counted, describe, duration, plain, short_names
-from qexp.truncation import listed, shortened
+from qexp.truncation import listed
 from qexp.units import size_text
 
 if TYPE_CHECKING:
@@ -48,20 +49,20 @@ def preview(grid: Grid, form: str) -> None:
         say_code({}, snapshot.data)
     new = "" if known is None else f", {known.new:,} new, {known.known.total:,} already there"
     echo(f"{grid.study}: {counted(total, 'experiment')}{new} (dry run, nothing written)")
-    width = max(map(len, grid.names), default=0)
+    width = min(_WIDEST_NAME, max(map(len, grid.names), default=0))
     columns = [pair for axis in grid.axes for pair in zip(axis.names, axis.columns, strict=True)]
     short = {name: short_names(column) for name, column in columns}
     for axis in grid.axes:
         only = f"  (if {axis.condition})" if axis.condition else ""
         for name, column in zip(axis.names, axis.columns, strict=True):
-            echo(f"  {name:{width}}  {_listing(column, short[name])}{only}")
+            echo(f"  {name:{width}}  {wrapped(f'{_listing(column, short[name])}{only}', indent=width + 4)}")
     if grid.include:
         echo(f"  plus {len(grid.include)} from 'include'")
     if not grid.names:
         echo("  without parameters")
     else:
-        echo(f"  first: {describe(first, short=short)}")
-        echo(f"  last:  {describe(last, short=short)}")
+        echo(f"  first: {wrapped(describe(first, short=short), indent=9)}")
+        echo(f"  last:  {wrapped(describe(last, short=short), indent=9)}")
     echo(f"  {wrapped(_limits(grid.file), indent=4)}")
     echo(f"  {_code(snapshot)}")
     if known is not None:
@@ -90,6 +91,8 @@ def _code(snapshot: Snapshot | None) -> str:
 
 _MOST_FILES = 12
 _MOST_VALUES = 5
+_WIDEST_NAME = 40
+_WIDEST_VALUE = 24
 
 
 def _limits(file: GridFile) -> str:
@@ -115,7 +118,9 @@ def _listing(column: Sequence[Json], short: Mapping[str, str]) -> str:
     is_long = len(column) > _MOST_VALUES
     ends = [*column[: _MOST_VALUES - 1], column[-1]] if is_long else column
     shown = [short.get(text, text) for text in map(plain, ends)]
-    texts = [shortened(printable(text), 24) for text in shown]
+    texts = end_cut(shown, _WIDEST_VALUE)
+    if len(set(texts)) < len(set(shown)):
+        texts = middle_cut([printable(text) for text in shown], _WIDEST_VALUE)
     if is_long:
         texts.insert(-1, "…")
         return f"{', '.join(texts)}  ({len(column)} values)"

@@ -9,6 +9,7 @@ import uuid
 
 import pandas as pd
 import pytest
+from terminal import terminal
 from tests_support import eventually
 
 import qexp as qexp_module
@@ -109,6 +110,17 @@ def test_a_dry_run_shows_line_feeds_and_tabs_as_qexp_list_does(qexp, study):
     listed = qexp("list", made.name).stdout
     assert r"a\nb" in listed
     assert r"a\tb" in listed
+
+
+def test_a_dry_run_keeps_long_values_distinct_and_its_lines_within_the_terminal(study, tmp_path):
+    paths = [f"/data/models/resnet50/checkpoint_epoch_0{number}.pt" for number in (10, 20)]
+    study("def f(path, kind, more): return 1", {"path": paths, "kind": "a" * 30, "more": ["word " * 12, "no"]})
+    shown = terminal("qexp", "enqueue", "grid.yaml", "--dry-run", columns=80, cwd=tmp_path).text
+    assert "…checkpoint_epoch_010.pt, …checkpoint_epoch_020.pt" in shown
+    mixed = json.dumps([*paths, "a text that is as long as these paths"])
+    more = terminal("qexp", "enqueue", "grid.yaml", "--dry-run", "--set", f"path={mixed[1:-1]}", cwd=tmp_path).text
+    assert "/data/models…poch_010.pt, /data/models…poch_020.pt, a text" in " ".join(more.split())
+    assert f"  last:  path={paths[1]}\n         kind=" in shown
 
 
 def test_an_enqueue_says_whether_workers_take_its_experiments(qexp, study, start_worker):
