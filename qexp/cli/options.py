@@ -121,7 +121,7 @@ def selection_options(required: bool = True) -> Callable[[Command], Command]:
             click.argument(
                 "targets", nargs=-1, required=required, metavar="STUDY|IDS..." if required else "[STUDY|IDS]..."
             ),
-            click.option("--status", "statuses", type=STATUS, multiple=True, help="Only these: failed,done."),
+            click.option("--status", "statuses", type=STATUS, multiple=True, help="Only these; several: failed,done."),
             click.option("--failed", is_flag=True, help="Short for --status failed."),
             click.option("--error", metavar="GROUP", help="Only those of an error group that 'qexp errors' shows."),
             click.option("--orphaned", is_flag=True, help="Only those that are no longer in their grid."),

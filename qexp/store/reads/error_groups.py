@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, case, func, select
-from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy import BigInteger, ColumnElement, Row, Select, case, cast, func, select
+from sqlalchemy.dialects.postgresql import array
 
 from qexp.model import Status
 from qexp.store.connection import Connection
@@ -55,7 +55,7 @@ def error_groups(connection: Connection, condition: ColumnElement[bool]) -> list
     parts = defaultdict[str, list[Row[Any]]](list)
     for part in connection.execute(_parts(condition)):
         parts[part.fingerprint].append(part)
-    newest = {mark: max((part.at, part.newest) for part in group)[1] for mark, group in parts.items()}
+    newest = {mark: max(part.newest for part in group)[1] for mark, group in parts.items()}
     # only these attempts are read, since each message may have 64 KB
     errors = (
         select(columns.id, columns.failure, last.error_type, last.error_message, last.error_frame)
@@ -72,16 +72,16 @@ def error_groups(connection: Connection, condition: ColumnElement[bool]) -> list
 
 
 def _parts(condition: ColumnElement[bool]) -> Select[Any]:
-    """Select the failed ones of the chosen experiments by error and study, with the newest of each such part."""
+    """Select the failed ones of the chosen experiments by error and study, with the moment and the id of the newest."""
     columns = tables.experiment.c
-    newest_first = aggregate_order_by(columns.id, columns.finished_at.desc(), columns.id.desc())
+    # an aggregate with an order would sort all rows
+    moment = cast(func.extract("epoch", columns.finished_at) * 1_000_000, BigInteger)
     part = (
         select(
             columns.error_fingerprint.label("fingerprint"),
             columns.study,
             func.array_agg(columns.id).label("ids"),
-            func.array_agg(newest_first)[1].label("newest"),
-            func.max(columns.finished_at).label("at"),
+            func.max(array([moment, columns.id])).label("newest"),
         )
         .where(condition, columns.status == Status.FAILED)
         .where(columns.error_fingerprint.is_not(None))  # each failure has one, and it is indexed
