@@ -42,7 +42,7 @@ def diff_(grid: str, assignments: tuple[str, ...], form: str) -> None:
     if found.texts:
         echo(f"  {wrapped(f'files that are no code: {change_text(found.texts)}', indent=4)}")
     if found.orphaned:
-        say(wrapped(orphans(found.orphans, in_shell(found.study))))
+        say(wrapped(f"once this grid is enqueued, {orphans(found.orphans, in_shell(found.study))}"))
 
 
 def _shown(value: object) -> str:

@@ -152,6 +152,10 @@ def test_a_grid_is_changed_from_the_command_line_and_omitted_experiments_are_can
         f"{made.name}: 2 new, 1 kept, 1 no longer in the grid",
         "  parameters.x: [1, 2] -> [2, 5, 6]",
     ]
+    assert done.stderr == (
+        "once this grid is enqueued, 1 experiment is no longer in the grid, and has not finished; "
+        f"'qexp cancel {made.name} --orphaned' cancels it\n"
+    )
     assert qexp("status", made.name).stdout == before
     done = qexp("enqueue", "grid.yaml", "--set", "x=2,5,6")
     assert done.stdout == f"{made.name}: 3 experiments, 2 new, 1 already there\n"
