@@ -11,6 +11,7 @@ from qexp.cli.options import NAMES, WholeNumber, format_option, selection_option
 from qexp.cli.output import console, say, show_json, wrapped
 from qexp.errors import NoTablesError
 from qexp.model import Status
+from qexp.truncation import listed
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -73,6 +74,8 @@ def list_(selection: Selection, sort: tuple[str, ...], limit: int | None, column
     console().print(_table(cells, labels, studies, sort, "all shown" if is_cut else "all"))
     if is_cut and limit is None:
         say(f"only the {'newest' if order == _NEWEST else 'first'} {most} are shown; --limit 0 shows all")
+    if archived := [study.name for study in studies if study.archived_at is not None]:
+        say(wrapped(f"archived: {listed(archived, 5)}; 'qexp archive STUDY --undo' brings a study back"))
     if len(studies) == 1 and (text := missing_results.note(client, studies[0].name)):
         say(wrapped(text))
 

@@ -59,10 +59,10 @@ def status_(
     elif form == "json":
         show_json([counts_json(counts) for counts in look().shown])
     else:
-        _print(look(), archived, only_open)
+        _print(look(), archived, only_open, narrowed=bool(studies))
 
 
-def _print(found: StudyOverview, archived: bool, only_open: bool) -> None:
+def _print(found: StudyOverview, archived: bool, only_open: bool, narrowed: bool) -> None:
     from qexp.cli.status_table import status_table
 
     if found.shown:
@@ -72,13 +72,18 @@ def _print(found: StudyOverview, archived: bool, only_open: bool) -> None:
     elif archived:
         say("no study is archived; 'qexp archive STUDY' archives one")
     else:
-        say(without_studies(found))
+        say(without_studies(found, narrowed))
+    if found.shown and found.others and narrowed and not archived:
+        noun = "study" if found.others == 1 else "studies"
+        say(f"{found.others:,} archived {noun} not shown; --archived shows {'it' if found.others == 1 else 'them'}")
     if found.older:
         say(wrapped(_older(found, only_open)))
 
 
-def without_studies(found: StudyOverview) -> str:
-    """Return a line about an overview that shows no study."""
+def without_studies(found: StudyOverview, narrowed: bool = False) -> str:
+    """Return a line about an overview that shows no study, of those that a person named or of all."""
+    if found.others and narrowed:
+        return "all of these studies are archived; --archived shows them"
     if found.others:
         return "all studies are archived; 'qexp status --archived' shows them"
     return "there are no studies yet; start with 'qexp enqueue grid.yaml'"

@@ -190,7 +190,11 @@ def test_archived_studies_are_left_out_of_patterns_but_found_by_name(client, qex
     client.archive(name)
     pattern = f"{name[:-1]}?"
     done = qexp("status", pattern)
-    assert (done.stdout, done.stderr) == ("", "all studies are archived; 'qexp status --archived' shows them\n")
+    assert (done.stdout, done.stderr) == ("", "all of these studies are archived; --archived shows them\n")
+    done = qexp("status", pattern, studies[1])
+    assert [*rows(done.stdout, studies)] == [studies[1]]
+    assert done.stderr == "1 archived study not shown; --archived shows it\n"
+    assert qexp("list", name).stderr == f"archived: {name}; 'qexp archive STUDY --undo' brings a study back\n"
     assert [*rows(qexp("status", pattern, "--archived").stdout, studies)] == [name]
     assert [*rows(qexp("status", name).stdout, studies)] == [name]
     assert len(json.loads(qexp("list", pattern, "--format", "json").stdout)) == 12
