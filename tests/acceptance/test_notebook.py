@@ -192,9 +192,9 @@ def test_a_study_is_paused_resumed_and_cancelled_in_a_notebook(queue, notebook, 
     assert "3: 3 waiting; paused since" in notebook.run("study.pause('lunch')").text
     shown = notebook.run("study.wait()")  # nothing moves: it returns at once
     assert "paused" in shown.text
-    assert notebook.run("study.resume()").text == f"{name}, 3: 3 waiting"
+    assert notebook.run("study.resume()").text == f"{name}, 3: 3 waiting; no worker"
     assert notebook.run("study.cancel(where='lr > 1')").text.startswith("2 cancelled: ")
-    assert notebook.run("study.status()").text == f"{name}, 3: 1 waiting, 2 cancelled"
+    assert notebook.run("study.status()").text == f"{name}, 3: 1 waiting, 2 cancelled; no worker"
 
 
 def test_an_edited_module_is_enqueued_from_the_same_cell(queue, notebook, name, tmp_path):
