@@ -35,16 +35,16 @@ def confirm_stop(
     who = f"{counted(len(_busy(workers)), 'worker')} {'runs' if len(_busy(workers)) == 1 else 'run'} "
     what = f"{who}{counted(number, 'experiment')}: {_experiments(workers)}"
     if wait:
-        say(wrapped(f"{what}; waiting for the end of all experiments that workers take, Ctrl-C stops waiting"))
         with _stopping_nothing():
+            say(wrapped(f"{what}; waiting for the end of all experiments that workers take, Ctrl-C stops waiting"))
             while _running(workers):
                 time.sleep(_INTERVAL)
                 workers = reread()
         return workers
     if not sys.stdin.isatty():
         raise click.UsageError(f"{what}; wait for them with --wait, or stop the services now with -y")
-    say(wrapped(f"{what}. They continue without the services, and their results wait in files until 'qexp up'."))
     with _stopping_nothing():
+        say(wrapped(f"{what}. They continue without the services, and their results wait in files until 'qexp up'."))
         agreed = click.confirm("Stop the services now?", err=True)
     if not agreed:
         say("nothing was stopped; 'qexp down --wait' waits for the experiments")

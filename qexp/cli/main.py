@@ -6,10 +6,11 @@ import errno
 import gc
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from io import TextIOWrapper
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 from click.shell_completion import CompletionItem
@@ -84,8 +85,34 @@ SECTIONS: Mapping[str, Mapping[str, CommandEntry]] = {
 VERBS = {name: verb for section in SECTIONS.values() for name, verb in section.items()}
 
 
+class ClosedPipeError(Exception):
+    """The reader of the output, such as `head`, has closed the pipe."""
+
+
+@contextmanager
+def _closed_pipes() -> Iterator[None]:
+    """Raise ClosedPipeError for a closed pipe. Click and rich would exit with 1."""
+    try:
+        yield
+    except (OSError, SystemExit) as error:
+        cause = error.__context__ if isinstance(error, SystemExit) else error
+        if isinstance(cause, OSError) and cause.errno == errno.EPIPE:
+            raise ClosedPipeError from error
+        raise
+
+
 class Commands(click.Group):
     """A group that imports only the called command, so that `qexp --help` is fast."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        with _closed_pipes():  # of --help
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _closed_pipes():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)
@@ -179,7 +206,11 @@ def _status(arguments: Sequence[str] | None) -> int:
         return respond(qexp, instruction)
     try:
         status = qexp.main(arguments, prog_name="qexp", standalone_mode=False)
-        out().flush()
+        with _closed_pipes():
+            out().flush()
+    except ClosedPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out().fileno())
+        return 0
     except QexpError as error:
         _say_error(str(error))
         return error.exit_status
@@ -193,9 +224,6 @@ def _status(arguments: Sequence[str] | None) -> int:
         echo("qexp: interrupted", err=True)
         return INTERRUPTED
     except OSError as error:
-        if error.errno == errno.EPIPE:  # the reader of the output, such as `head`, has closed the pipe
-            os.dup2(os.open(os.devnull, os.O_WRONLY), out().fileno())
-            return 0
         _say_error(f"{error.filename or 'the output'}: {(error.strerror or str(error)).lower()}")
         return 2
     return status if isinstance(status, int) else 0
