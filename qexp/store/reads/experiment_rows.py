@@ -125,13 +125,18 @@ def experiments(
     else:
         query = _experiments().where(condition).order_by(tables.experiment.c.id)
         query = query.limit(None if limit is None else min(limit, LARGEST_ID))
-    for row in connection.execute(query.execution_options(yield_per=5_000)):
+    if limit is None or limit > _BATCH:  # Postgres runs a cursor without parallel workers
+        query = query.execution_options(yield_per=_BATCH)
+    for row in connection.execute(query):
         id_, study, params, params_exact, status, attempt, revision, result, result_exact, *rest = row
         parameters, results = names[study]
         params = jsonb.restored(params, params_exact, parameters)
         result = _result(result, result_exact, results)
         yield ExperimentView(id_, study, params, Status(status), attempt, revision, result, *rest)
 
+
+_BATCH = 5_000
+"""Rows that are read at once."""
 
 _NAMES = select(tables.study.c.name, tables.study.c.parameters, tables.study.c.results)
 
