@@ -48,6 +48,7 @@ def end_cut(texts: Sequence[str], width: int) -> list[str]:
     >>> end_cut(["checkpoint_epoch_010.pt", "checkpoint_epoch_020.pt", "none"], 12)
     ['…poch_010.pt', '…poch_020.pt', 'none']
     """
+    texts = [printable(text) for text in texts]
     made = [[shortened_cell(text, width) for text in texts]]
     if len(set(made[0])) < len(set(texts)):
         made.append(_without_beginning(texts, width))
@@ -58,10 +59,11 @@ def _without_beginning(texts: Sequence[str], width: int) -> list[str]:
     """Leave out the beginning that long texts share, as far as the width demands, but no part of a number."""
     long = [text for text in texts if width_of(text) > width]
     shared = len(os.path.commonprefix(long))  # noqa: RUF071 - of characters
-    begin = min(shared, max(map(len, long)) - width + 1)
-    while begin > 0 and "".join(long[0][begin - 1 : begin + 1]).strip("0123456789.") == "":
+    begin = next((place for place in range(shared) if all(width_of(text[place:]) < width for text in long)), shared)
+    while begin > 0 and long[0][begin - 1 : begin + 1].strip("0123456789.") == "":
         begin -= 1
-    return [shortened_cell(f"…{text[begin:]}" if width_of(text) > width else text, width) for text in texts]
+    left_out = "…" if begin else ""
+    return [shortened_cell(left_out + text[begin:] if width_of(text) > width else text, width) for text in texts]
 
 
 def middle_cut(names: Sequence[str], width: int) -> list[str]:

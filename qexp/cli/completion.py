@@ -42,7 +42,7 @@ def respond(cli: click.Command, instruction: str) -> int:
     Without a database, or on any other problem, there are fewer suggestions and no message: the person is in the
     middle of typing a line.
     """
-    if not instruction.endswith("_complete"):  # the script is that of --show-completion
+    if not instruction.endswith("_complete"):  # --show-completion prints the script
         return 1
     sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until the process ends
     try:

@@ -10,7 +10,7 @@ import click
 from qexp.cli.options import assignments_option, format_option
 from qexp.cli.output import say, show_json, wrapped
 from qexp.cli.terminal_writer import echo, reserve
-from qexp.model import counted
+from qexp.model import are, counted, them
 
 if TYPE_CHECKING:
     from qexp.client import Enqueued
@@ -63,19 +63,15 @@ def _next_step(done: Enqueued, queue: str) -> str:
     number = done.announced or done.waiting
     if not number:
         return ""
+    pending = f"{number:,} {are(number)} pending"
     if done.paused:
-        are = "is" if number == 1 else "are"
-        return f"{number:,} {are} pending, as {done.study} is paused; 'qexp resume {done.study}' queues {_them(number)}"
+        return f"{pending}, as {done.study} is paused; 'qexp resume {done.study}' queues {them(number)}"
     if not done.announced:
-        return f"{number:,} are pending until the queue has room; see 'qexp status {done.study}'"
+        return f"{pending} until the queue has room; see 'qexp status {done.study}'"
     rest = f", {done.waiting:,} follow as workers empty the queue" if done.waiting else ""
-    take = f"{counted(done.workers, 'worker')} {'takes' if done.workers == 1 else 'take'} {_them(number)}"
-    run = take if done.workers else f"run {_them(number)} with '{start_worker(queue)}'"
-    return f"{number:,} queued{rest}; {run}, watch {_them(number)} with 'qexp status {done.study} --watch'"
-
-
-def _them(number: int) -> str:
-    return "it" if number == 1 else "them"
+    take = f"{counted(done.workers, 'worker')} {'takes' if done.workers == 1 else 'take'} {them(number)}"
+    run = take if done.workers else f"run {them(number)} with '{start_worker(queue)}'"
+    return f"{number:,} queued{rest}; {run}, watch {them(number)} with 'qexp status {done.study} --watch'"
 
 
 def interrupt_text(error: KeyboardInterrupt) -> str:

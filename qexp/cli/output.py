@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 import sys
-import textwrap
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -15,6 +13,7 @@ import click
 
 from qexp.analysis.column_fitting import TableColumn, table_lines
 from qexp.analysis.text_layout import StyledLine, StyledText
+from qexp.cli.message_lines import message_lines
 from qexp.cli.terminal_writer import data, echo, exact, out, printable
 from qexp.model import Status, strict
 from qexp.truncation import listed
@@ -103,20 +102,8 @@ _NAMED = 12
 
 
 def wrapped(text: str, indent: int = 0) -> str:
-    """
-    Return text in lines that fit beside an indent, without breaks in a path or address.
-
-    A command in quotes stays on one line if it fits, so that it can be copied.
-    """
-    width = max(20, console().width - indent)
-    kept = _COMMAND.sub(lambda command: command[0].replace(" ", _HARD) if len(command[0]) < width else command[0], text)
-    lines = textwrap.wrap(kept, width, break_long_words=False, break_on_hyphens=False)
-    return f"\n{'':{indent}}".join(lines).replace(_HARD, " ")
-
-
-_COMMAND = re.compile(r"'(?:qexp|celery) [^']*'")
-_HARD = "\uf8ff"
-"""A character for private use, which stands for a space at which no line breaks."""
+    """Return text in lines that fit beside an indent, without breaks in a path, an address or a command."""
+    return message_lines(text, console().width - indent).replace("\n", f"\n{'':{indent}}")
 
 
 def status_text(status: Status) -> StyledText:

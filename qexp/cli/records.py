@@ -273,7 +273,7 @@ def _without_diff(experiment: int, origin: CodeOrigin) -> str:
     """Say why there is no difference to show."""
     if origin.git_diff is None:
         return f"its code was in no git repository; 'qexp source {experiment}' prints the code"
-    return f"its code was that of commit {(origin.git_commit or '')[:10]}"
+    return f"its code was the same as in commit {(origin.git_commit or '')[:10]}"
 
 
 def _file_of(function: str, snapshot: CodeSnapshot) -> str:

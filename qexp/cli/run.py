@@ -108,16 +108,15 @@ def _work(client: Client, enqueued: Enqueued, children: int) -> None:
 
 def _beside(found: WaitingBeside) -> str:
     """Return a line about the experiments of other studies on the same queue. Returns an empty text if none waits."""
-    from qexp.model import DEFAULT_QUEUE
+    from qexp.model import DEFAULT_QUEUE, counted, them
 
     if not found.experiments:
         return ""
-    many = "1 experiment" if found.experiments == 1 else f"{found.experiments:,} experiments"
+    many, whom = counted(found.experiments, "experiment"), them(found.experiments)
     others = "1 other study" if found.studies == 1 else f"{found.studies:,} other studies"
     waits = "waits" if found.experiments == 1 else "wait"
     option = "" if found.queue == DEFAULT_QUEUE else f" -q {found.queue}"
-    them = "it" if found.experiments == 1 else "them"
-    hint = f"; the workers of this queue run {them} too" if found.served else f"; 'qexp worker{option}' runs {them}"
+    hint = f"; the workers of this queue run {whom} too" if found.served else f"; 'qexp worker{option}' runs {whom}"
     return f"{many} of {others} {waits} on queue {found.queue}{hint}"
 
 

@@ -12,7 +12,7 @@ import click
 from qexp.cli.options import Number, WholeNumber, format_option, is_one_name, split_names
 from qexp.cli.output import console, say, show_json, wrapped
 from qexp.cli.terminal_writer import echo
-from qexp.model import Status
+from qexp.model import Status, them
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,7 +75,7 @@ def _print(found: StudyOverview, archived: bool, only_open: bool, narrowed: bool
         say(without_studies(found, narrowed))
     if found.shown and found.others and narrowed and not archived:
         noun = "study" if found.others == 1 else "studies"
-        say(f"{found.others:,} archived {noun} not shown; --archived shows {'it' if found.others == 1 else 'them'}")
+        say(f"{found.others:,} archived {noun} not shown; --archived shows {them(found.others)}")
     if found.older:
         say(wrapped(_older(found, only_open)))
 

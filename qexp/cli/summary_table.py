@@ -169,8 +169,8 @@ def _rows(table: Table, stubs: Sequence[int], columns: Sequence[_TextColumn]) ->
     for index in range(len(keys)):
         repeated = _repeated(keys, index)
         labels = [
-            padded("" if level < repeated else cells[index], width)
-            for level, (cells, width) in enumerate(zip(levels, stubs, strict=True))
+            padded("" if level < repeated else texts[index], width)
+            for level, (texts, width) in enumerate(zip(levels, stubs, strict=True))
         ]
         cells = table.cells[index]
         bold = [(cell := cells[place]) is not None and cell.bold for place in range(len(columns))]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from qexp.client.enqueue import Enqueued
 from qexp.errors import QexpWarning
 from qexp.grid import Grid
-from qexp.model import Counts, Status, counted
+from qexp.model import Counts, Status, are, counted, them
 from qexp.source import left_out_line
 
 _MOST = 10
@@ -77,17 +77,17 @@ def notices(grid: Grid, done: Enqueued, repairs: Repairs) -> Iterator[str]:
         )
     if done.stale:
         yield (
-            f"{counted(done.stale, 'done experiment')} {_are(done.stale)} stale: {repairs.explain_stale} says why, "
+            f"{counted(done.stale, 'done experiment')} {are(done.stale)} stale: {repairs.explain_stale} says why, "
             f"{repairs.requeue_stale} runs them again"
         )
     if done.failed:
         command = _again(repairs.requeue_failed, repairs, done.orphans[Status.FAILED])
         text = f"{counted(done.failed, 'experiment')} failed before"
-        yield f"{text}; {command} runs {_them(done.failed)} again with this code"
+        yield f"{text}; {command} runs {them(done.failed)} again with this code"
     if done.cancelled:
         command = _again(repairs.requeue_cancelled, repairs, done.orphans[Status.CANCELLED])
         text = f"{counted(done.cancelled, 'experiment')} {'was' if done.cancelled == 1 else 'were'} cancelled before"
-        yield f"{text}; {command} runs {_them(done.cancelled)} again"
+        yield f"{text}; {command} runs {them(done.cancelled)} again"
     if done.orphaned:
         yield orphans(done.orphans, repairs)
     if done.moved_from is not None:
@@ -97,12 +97,12 @@ def notices(grid: Grid, done: Enqueued, repairs: Repairs) -> Iterator[str]:
 def orphans(found: Counts, repairs: Repairs) -> str:
     """Return a sentence about experiments that are no longer in the grid, with a command for them."""
     number, unfinished = found.total, found.open
-    text = f"{counted(number, 'experiment')} {_are(number)} no longer in the grid"
+    text = f"{counted(number, 'experiment')} {are(number)} no longer in the grid"
     if not unfinished:
-        return f"{text}; {repairs.list_current} leaves {_them(number)} out"
+        return f"{text}; {repairs.list_current} leaves {them(number)} out"
     which = "and" if unfinished == number else f"{unfinished:,} of them"
     has = "has" if unfinished == 1 else "have"
-    return f"{text}, {which} {has} not finished; {repairs.cancel_orphaned} cancels {_them(unfinished)}"
+    return f"{text}, {which} {has} not finished; {repairs.cancel_orphaned} cancels {them(unfinished)}"
 
 
 def _moved(done: Enqueued, grid: Grid, repairs: Repairs) -> str:
@@ -127,11 +127,3 @@ def limited(found: Sequence[str], hint: str = "") -> Iterator[str]:
         yield f"{warning}{hint}"
     if len(found) > _MOST:
         yield f"{len(found) - _MOST} more warnings like these"
-
-
-def _are(number: int) -> str:
-    return "is" if number == 1 else "are"
-
-
-def _them(number: int) -> str:
-    return "it" if number == 1 else "them"

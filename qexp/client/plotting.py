@@ -13,7 +13,7 @@ from qexp.analysis.table.name_resolution import check_where
 from qexp.client import experiment_queries
 from qexp.client.tables_and_comparisons import snapshot
 from qexp.errors import OptionError
-from qexp.model import counted
+from qexp.model import are, counted, them
 from qexp.store.connection import Connection
 from qexp.store.reads import plotted_experiments, study_rows
 from qexp.store.reads.study_rows import StudyRow
@@ -93,5 +93,5 @@ def _refusal(study: StudyRow, text: str) -> str:
 def _left_out(connection: Connection, condition: ColumnElement[bool], selection: Selection) -> list[str]:
     """Return a note if the newest grid lacks some of the done experiments."""
     number = 0 if selection.orphaned else plotted_experiments.left_out(connection, condition)
-    text = f"{counted(number, 'done experiment')} {'is' if number == 1 else 'are'} not drawn: the newest grid leaves"
-    return [f"{text} {'it' if number == 1 else 'them'} out"] * (number > 0)
+    text = f"{counted(number, 'done experiment')} {are(number)} not drawn: the newest grid leaves"
+    return [f"{text} {them(number)} out"] * (number > 0)

@@ -28,6 +28,7 @@ from qexp.model.counts import Counts
 from qexp.model.status import CLOSED, DEATHS_BEFORE_ISOLATION, OPEN, Failure, Origin, Status
 from qexp.model.text import (
     ago,
+    are,
     compact,
     counted,
     describe,
@@ -37,6 +38,7 @@ from qexp.model.text import (
     short_names,
     shown,
     storable_text,
+    them,
     value_text,
 )
 
@@ -62,6 +64,7 @@ __all__ = [
     "Status",
     "Usage",
     "ago",
+    "are",
     "canonical",
     "compact",
     "counted",
@@ -76,6 +79,7 @@ __all__ = [
     "shown",
     "storable_text",
     "strict",
+    "them",
     "to_text",
     "value_text",
     "with_recorded",

@@ -60,6 +60,16 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def are(number: int) -> str:
+    """Return the verb for a number of things."""
+    return "is" if number == 1 else "are"
+
+
+def them(number: int) -> str:
+    """Return the pronoun for a number of things."""
+    return "it" if number == 1 else "them"
+
+
 def shown(value: Any, width: int = 60) -> str:
     """
     Return a value for a message: text in quotes, data as JSON, at most *width* characters.

@@ -111,7 +111,7 @@ def all_unpacked(root: Path) -> list[Path]:
 
 
 def _is_abandoned(path: Path, now: float) -> bool:
-    """Say whether a folder is that of a process which died while it unpacked."""
+    """Say whether a process died while it unpacked into this folder."""
     try:
         return path.name.startswith(_HALF) and now - path.stat().st_mtime > _ABANDONED
     except FileNotFoundError:  # it is complete now, or removed

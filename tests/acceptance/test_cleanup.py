@@ -33,7 +33,7 @@ def test_a_deletion_says_what_it_removes_and_asks_for_the_name(qexp, studies, le
     question = "Type the study's name to delete it: "
     shown = terminal("qexp", "delete", lenet, columns=columns, keys=[(question, f"{lenet}\n")])
     assert shown.status == 0
-    size = re.search(r"the code \((\d+ bytes)\)", shown.text)[1]  # that of a zip with a random text
+    size = re.search(r"the code \((\d+ bytes)\)", shown.text)[1]  # the zip has a random text
     shown.matches("delete", {lenet: "lenet", size: "<size>"})
     assert lenet not in studies()
 

@@ -37,7 +37,7 @@ def test_committed_code_names_its_commit_and_changed_code_the_difference(diff, t
     git("init", "-q")
     git("add", ".")
     git("commit", "-q", "-m", "first")
-    assert diff() == ("", f"its code was that of commit {git('rev-parse', 'HEAD')[:10]}\n")
+    assert diff() == ("", f"its code was the same as in commit {git('rev-parse', 'HEAD')[:10]}\n")
     (tmp_path / "experiment.py").write_text(SOURCE.replace("return x", "return -x"))
     shown, said = diff()
     assert "-    return x\n+    return -x\n" in shown

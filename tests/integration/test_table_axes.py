@@ -20,7 +20,7 @@ def test_a_fold_is_not_a_replicate_by_default(finished_study):
     study = finished_study(SMALL | {"fold": [0, 1, 2]})
     assert study.refusal(columns="") == (
         "fold has several values in one cell, such as 0 and 1; "
-        "choose one of --rows fold, --columns fold, --average fold, --best fold, --over seed,fold"
+        "add --rows fold, --columns fold, --average fold, --best fold or --over seed,fold"
     )
 
 

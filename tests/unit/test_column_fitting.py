@@ -5,7 +5,7 @@ import itertools
 import pytest
 from rich.cells import cell_len
 
-from qexp.analysis.column_fitting import GAP, TableColumn, fitting, shortened_cell
+from qexp.analysis.column_fitting import GAP, TableColumn, end_cut, fitting, shortened_cell
 from qexp.analysis.text_layout import StyledText
 
 
@@ -92,6 +92,21 @@ def test_texts_are_cut_so_that_they_stay_distinct():
     (column,) = [texts("model", *values, rank=0)]
     kept, _ = fitting([column, texts("note", "z" * 50, rank=1)], 24 + GAP + 24)
     assert cells(kept[0]) == ["sklearn_random_forest_s…", "sklearn_random_forest_l…", "svc"]
+
+
+@pytest.mark.parametrize(
+    ("values", "width", "expected"),
+    [
+        (["数据集一二三四", "数据集一二三五"], 11, ["…集一二三四", "…集一二三五"]),
+        (["a\tb", "a\\tb"], 12, ["a\\tb", "a\\tb"]),  # equal on a screen
+        (["x_long_one", "y_long_one"], 4, ["x_l…", "y_l…"]),
+        (["lr=0.125 is first", "lr=0.125 is second"], 12, ["…0.125 is f…", "…0.125 is s…"]),
+    ],
+)
+def test_a_cut_is_of_the_width_and_only_where_it_is_needed(values, width, expected):
+    found = end_cut(values, width)
+    assert found == expected
+    assert all(cell_len(cell) <= width for cell in found)
 
 
 def test_texts_with_one_beginning_show_their_ends():

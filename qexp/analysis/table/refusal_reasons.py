@@ -196,12 +196,12 @@ def short_averages(average: Sequence[str], units: Replicates, cells: Cells) -> l
 def open_axes(names: Sequence[str], values: Sequence[str], over: Sequence[str]) -> Problem:
     """Return the problem: experiments of a cell differ in a parameter without a role."""
     first = names[0]
-    examples = " and ".join(_short(value, 10) for value in values[:2])
+    examples = " and ".join(_short(value, 14) for value in values[:2])
     several = f"{_short(first)} has several values in one cell, such as {examples}"
     also = f", likewise {listed([_short(name) for name in names[1:]], _SHOWN)}" if len(names) > 1 else ""
     over = ",".join([*over, first])
     roles = ", ".join(f"--{role} {first}" for role in ("rows", "columns", "average", "best"))
-    advice = f"choose one of {roles}, --over {over}"
+    advice = f"add {roles} or --over {over}"
     return Problem("open", several + also, advice=advice)
 
 

@@ -76,11 +76,6 @@ def spent(kind: str, budget: int) -> str:
     return f"all {budget} retries that its study gives to '{kind}' are used"
 
 
-def are(number: int) -> str:
-    """Return the verb that fits a number."""
-    return "is" if number == 1 else "are"
-
-
 def many(number: int, one: str, several: str) -> str:
     """Return a number with its noun."""
     return f"{number:,} {one if number == 1 else several}"

@@ -6,7 +6,6 @@ from datetime import timedelta
 
 from qexp.client.explain.facts import Facts
 from qexp.client.explain.formatting import (
-    are,
     dated,
     ending,
     how_long_ago,
@@ -16,7 +15,7 @@ from qexp.client.explain.formatting import (
     spent,
     wait,
 )
-from qexp.model import Failure, ago, duration
+from qexp.model import Failure, ago, are, duration
 from qexp.store.reads.workers import WorkerState, WorkerView
 from qexp.truncation import listed, shortened
 

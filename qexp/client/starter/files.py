@@ -67,7 +67,7 @@ def start_from_function(name: str, grid: Path) -> Started:
 
 
 def _study(names: Sequence[str], grid: Path) -> str:
-    """Return a name for a study: the first telling one, by default that of the grid's folder, unique among projects."""
+    """Return the first of some names that says more than `train`, otherwise the name of the grid's folder."""
     telling = [name for name in names if name not in _ANY_STUDY]
     found = map(possible_name, [*telling, grid.parent.resolve().name])
     return next((name for name in found if name is not None), "first")

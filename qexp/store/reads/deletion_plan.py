@@ -57,7 +57,7 @@ class DeletionPlan:
 
 def plan(connection: Connection, study: StudyRow) -> DeletionPlan:
     """Return the parts of a study that its deletion removes."""
-    counts = study_progress.count_by_status(connection, tables.experiment.c.study == study.id)
+    counts = study_progress.of_study(connection, study.id)
     used = select(tables.revision.c.source).where(tables.revision.c.study == study.id).scalar_subquery()
     other = tables.revision.alias("other").c
     shared = exists(other.study).where(other.source == tables.source.c.digest, other.study != study.id)

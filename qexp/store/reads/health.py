@@ -107,7 +107,7 @@ def waiting(connection: Connection) -> dict[str, int]:
 
 def unserved(connection: Connection, lease: float) -> dict[str, int]:
     """Return the number of waiting experiments by queue, only those that no live worker takes."""
-    return _waiting(connection, ~exists(tables.worker.c.id).where(workers.live(lease), workers.serves()))
+    return _waiting(connection, ~workers.is_served(lease))
 
 
 def _waiting(connection: Connection, condition: ColumnElement[bool]) -> dict[str, int]:

@@ -29,9 +29,9 @@ _FOUND = text(
 
 def is_empty(connection: Connection, study: str) -> bool:
     """
-    Say whether a study has done experiments, none of all its experiments has a result, and its done ones no records.
+    Say whether a study has done experiments, but neither results nor records.
 
-    The records are those of some done experiments only.
+    It looks for the records of some done experiments only.
     """
     found = study_rows.find(connection, study)
     if found.results:

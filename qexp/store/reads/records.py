@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Subquery, and_, func, or_, select
+from sqlalchemy import ColumnElement, Subquery, Table, and_, func, or_, select
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from qexp import jsonb
@@ -94,13 +94,16 @@ def series(
 
 def series_names(connection: Connection, condition: ColumnElement[bool]) -> list[str]:
     """Return the names of the series that the chosen experiments have."""
-    columns = tables.metric.c
+    return _names(connection, tables.metric, tables.metric.c.name, condition)
+
+
+def _names(connection: Connection, table: Table, name: ColumnElement[str], condition: ColumnElement[bool]) -> list[str]:
     query = (
-        select(columns.name)
-        .join_from(tables.metric, tables.experiment, tables.experiment.c.id == columns.experiment)
+        select(name)
+        .join_from(table, tables.experiment, tables.experiment.c.id == table.c.experiment)
         .where(condition)
         .distinct()
-        .order_by(columns.name)
+        .order_by(name)
     )
     return list(connection.execute(query).scalars())
 
@@ -145,15 +148,7 @@ def entries(connection: Connection, condition: ColumnElement[bool], name: str) -
 
 def lists(connection: Connection, condition: ColumnElement[bool]) -> list[str]:
     """Return the names of the lists that the chosen experiments have."""
-    columns = tables.entry.c
-    query = (
-        select(columns.list)
-        .join_from(tables.entry, tables.experiment, tables.experiment.c.id == columns.experiment)
-        .where(condition)
-        .distinct()
-        .order_by(columns.list)
-    )
-    return list(connection.execute(query).scalars())
+    return _names(connection, tables.entry, tables.entry.c.list, condition)
 
 
 def artifacts(connection: Connection, condition: ColumnElement[bool]) -> list[Artifact]:

@@ -84,8 +84,7 @@ def number_of(connection: Connection, study: int, lease: float) -> int:
 def unserved_queues(connection: Connection, studies: Sequence[int], lease: float) -> list[str]:
     """Return the queues of those studies that no live worker takes, without paused studies."""
     study = tables.study.c
-    heard = exists(tables.worker.c.id).where(live(lease), serves())
-    query = select(study.queue).distinct().where(study.id.in_(studies), study.paused_at.is_(None), ~heard)
+    query = select(study.queue).distinct().where(study.id.in_(studies), study.paused_at.is_(None), ~is_served(lease))
     return list(connection.execute(query.order_by(study.queue)).scalars())
 
 

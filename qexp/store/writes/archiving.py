@@ -18,7 +18,7 @@ def archive(connection: Connection, name: str) -> bool:
     """Archive a study. Returns False if it was archived. Raises BusyStudyError if experiments are unfinished."""
     known = study_rows.find(connection, name, lock=True)
     if connection.execute(select(or_(*(has(status, known.id) for status in OPEN)))).scalar_one():
-        number = study_progress.count_by_status(connection, tables.experiment.c.study == known.id).open
+        number = study_progress.of_study(connection, known.id).open
         raise BusyStudyError(
             name,
             f"{counted(number, 'experiment')} {'has' if number == 1 else 'have'} not finished; "

@@ -88,7 +88,7 @@ class Added:
     total: int
     new: int
     known: Counts = field(default_factory=Counts)
-    """All experiments of the study by status, but for those that the grid leaves out; of a comparison, its old ones."""
+    """Experiments that the grid does not leave out, by status; `add` counts the new ones too, `compare` does not."""
     orphans: Counts = field(default_factory=Counts)
     """Experiments that the grid leaves out, by status."""
     ran_otherwise: int = 0

@@ -31,9 +31,9 @@ def describe(error: BaseException, failure: Failure, folder: Path | None) -> Err
     """
     Return the error that an attempt stores for an exception: type, message, traceback, last frame and fingerprint.
 
-    Frames below the grid's *folder* are the user's code, on any host. The fingerprint of qexp's own errors includes
-    their message, and that of a SystemExit its status. A failed import has the traceback of its cause. The message of
-    a missing file has advice. An exception that cannot be formatted is described by its type and message.
+    Frames below the grid's *folder* are the user's code, on any host. The fingerprint includes the message of
+    qexp's own errors, and the status of a SystemExit. A failed import has the traceback of its cause. The message of a
+    missing file has advice. An exception that cannot be formatted is described by its type and message.
     """
     kind, message = storable_text(type_of(error)), stored(message_of(error))
     own = issubclass(type(error), QexpError)

@@ -39,7 +39,7 @@ _LONGEST_CHECK = 30.0
 
 @dataclass
 class TakenStudy:
-    """A study of which a child has taken a message."""
+    """A study whose message a child has taken."""
 
     taken_at: float
     """When a child took its last message."""
